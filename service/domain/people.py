@@ -64,21 +64,68 @@ class Step(StrEnum):
 _GRANTS: dict[Role, frozenset[Step]] = {
     Role.DEPUTY: frozenset({Step.REGISTER, Step.SEE_OPINIONS, Step.ANSWER, Step.RATE, Step.ASK_REOPEN}),
     Role.LIAISON: frozenset(
-        {Step.REGISTER, Step.SEE_OPINIONS, Step.SEE_REPORTER, Step.FOLLOW_UP, Step.RATE, Step.ASK_REOPEN,
-         Step.CLOSE, Step.HOLD_RECEPTION}
+        {
+            Step.REGISTER,
+            Step.SEE_OPINIONS,
+            Step.SEE_REPORTER,
+            Step.FOLLOW_UP,
+            Step.RATE,
+            Step.ASK_REOPEN,
+            Step.CLOSE,
+            Step.HOLD_RECEPTION,
+        }
     ),
     Role.CHIEF: frozenset(
-        {Step.REGISTER, Step.SEE_OPINIONS, Step.SEE_REPORTER, Step.ROUTE_DIRECT, Step.ANSWER, Step.EXPLAIN,
-         Step.FOLLOW_UP, Step.RATE, Step.ASK_REOPEN, Step.CLOSE, Step.HOLD_RECEPTION, Step.MANAGE_ACCOUNTS}
+        {
+            Step.REGISTER,
+            Step.SEE_OPINIONS,
+            Step.SEE_REPORTER,
+            Step.ROUTE_DIRECT,
+            Step.ANSWER,
+            Step.EXPLAIN,
+            Step.FOLLOW_UP,
+            Step.RATE,
+            Step.ASK_REOPEN,
+            Step.CLOSE,
+            Step.HOLD_RECEPTION,
+            Step.MANAGE_ACCOUNTS,
+        }
     ),
     Role.CLERK: frozenset(
-        {Step.REGISTER, Step.SEE_OPINIONS, Step.SEE_REPORTER, Step.ROUTE_DIRECT, Step.ANSWER, Step.DISPATCH,
-         Step.EXPLAIN, Step.REVIEW_REPLY, Step.DELIVER, Step.DECIDE_RETURN, Step.FOLLOW_UP, Step.RATE,
-         Step.ASK_REOPEN, Step.REOPEN, Step.CLOSE, Step.EDIT_MASTER_DATA, Step.ENROL_NODE}
+        {
+            Step.REGISTER,
+            Step.SEE_OPINIONS,
+            Step.SEE_REPORTER,
+            Step.ROUTE_DIRECT,
+            Step.ANSWER,
+            Step.DISPATCH,
+            Step.EXPLAIN,
+            Step.REVIEW_REPLY,
+            Step.DELIVER,
+            Step.DECIDE_RETURN,
+            Step.FOLLOW_UP,
+            Step.RATE,
+            Step.ASK_REOPEN,
+            Step.REOPEN,
+            Step.CLOSE,
+            Step.EDIT_MASTER_DATA,
+            Step.ENROL_NODE,
+        }
     ),
     Role.CHAIR: frozenset(
-        {Step.REGISTER, Step.SEE_OPINIONS, Step.SEE_REPORTER, Step.DISPATCH, Step.TRANSFER, Step.EXPLAIN,
-         Step.DECIDE_RETURN, Step.REOPEN, Step.FIRE_CARD, Step.REVOKE_CARD, Step.SELECT_KEY}
+        {
+            Step.REGISTER,
+            Step.SEE_OPINIONS,
+            Step.SEE_REPORTER,
+            Step.DISPATCH,
+            Step.TRANSFER,
+            Step.EXPLAIN,
+            Step.DECIDE_RETURN,
+            Step.REOPEN,
+            Step.FIRE_CARD,
+            Step.REVOKE_CARD,
+            Step.SELECT_KEY,
+        }
     ),
     Role.PRESIDIUM: frozenset({Step.SEE_OPINIONS, Step.SELECT_KEY}),
     Role.HANDLER: frozenset({Step.SEE_OPINIONS, Step.SIGN, Step.REPORT_PROGRESS, Step.ANSWER_CARD}),
