@@ -1,0 +1,31 @@
+"""Job names, queues and the beat schedule: the words that service and workers share.
+
+Every job is a sweep ("look at what the database says is due"), so it takes no arguments that matter for
+correctness, may run twice or never, and is repeated by beat. A nudge only makes it look now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXCHANGE = "lianxin.exchange"  # station: ask whether a sync is due, and do it
+PROJECTION = "lianxin.projection"  # fold pending subjects into the read tables
+ESCALATION = "lianxin.escalation"  # hub: fire the ladder's due steps, deem unsigned dispatches signed
+COVERAGE = "lianxin.coverage"  # hub: compile and publish the coverage view
+HOUSEKEEPING = "lianxin.housekeeping"  # bounded tables, stale codes, disk and integrity facts
+
+ALL = (EXCHANGE, PROJECTION, ESCALATION, COVERAGE, HOUSEKEEPING)
+QUEUE = "lianxin"
+NUDGE_EXPIRES_S = 60  # a late doorbell is worthless: beat has looked since
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """`every_s` seconds between two looks; the message expires after the same time."""
+
+    job: str
+    every_s: float
+
+
+HUB_BEAT = (Beat(PROJECTION, 5), Beat(ESCALATION, 30), Beat(COVERAGE, 300), Beat(HOUSEKEEPING, 3600))
+STATION_BEAT = (Beat(EXCHANGE, 30), Beat(PROJECTION, 10), Beat(HOUSEKEEPING, 3600))
