@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "LIANXIN_"
 
@@ -59,6 +59,18 @@ class Settings(BaseSettings):
         if self.role is NodeRole.HUB and not url.startswith("postgresql"):
             raise ValueError("database_url: a hub needs a PostgreSQL address (postgresql+psycopg://…)")
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` gathered: one reader of the environment, so that tests can hand in theirs."""
+        return (init_settings,)
 
     @property
     def sqlite_path(self) -> Path:
