@@ -450,6 +450,7 @@ class StationStated(Fact):
 class StationPosted(Fact):
     """任职: chief 站长, deputy_chief 副站长, liaison 联络员."""
 
+    station: str
     person_name: str
     post: str
     from_on: date
@@ -504,13 +505,13 @@ class ReasonStated(Fact):
 
 @fact("calendar.stated")
 class CalendarStated(Fact):
-    """工作日历 of one year: exceptions to "Saturday and Sunday are off". `status` published|provisional."""
+    """工作日历 of one year: its exceptions to "Monday to Friday". `status` published|provisional."""
 
     year: int
     status: str
     source: str
-    off: tuple[date, ...] = ()
-    work: tuple[date, ...] = ()
+    off: tuple[str, ...] = ()  # "MM-DD", weekdays that are off
+    work: tuple[str, ...] = ()  # "MM-DD", weekend days that are worked
     names: dict[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,60 @@
+"""Master data: their rows in `masters`, and the `Town` snapshot built from all of them.
+
+A master subject keeps the newest fact of each key (a station: its statement and each post; a calendar year: its
+notice and each local day). The rows hold the facts' own bytes, so a shape that only a newer node knows survives
+here and starts to count after the upgrade.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from service.domain import facts as f
+from service.domain.town import Town, build_town
+from service.store import codec
+from service.store.tables import masters
+from sync.events import Event
+
+KINDS = frozenset(
+    {"town", "area", "station", "unit", "deputy", "category", "reason", "calendar", "policy", "node", "coverage"}
+)
+
+_KEYS: dict[type[f.Fact], Callable[[Any], str]] = {
+    f.StationPosted: lambda fact: f"{fact.post}:{fact.person_name}",
+    f.CalendarDaySet: lambda fact: fact.day.isoformat(),
+    f.PolicyStated: lambda fact: fact.effective_from.isoformat(),
+}
+
+
+def row_of(subject: str, events: Iterable[Event]) -> dict[str, Any]:
+    """The row of one master subject; raises codec.UnreadableFact when a body is broken."""
+    newest: dict[tuple[str, str], tuple[str, int, str]] = {}
+    for event in events:
+        if event.body is None:
+            continue
+        fact = codec.decode(event.kind, event.version, event.body)
+        key = _KEYS[type(fact)](fact) if type(fact) in _KEYS else ""
+        newest[(event.kind, key)] = (event.kind, event.version, b64encode(event.body).decode("ascii"))
+    return {
+        "subject": subject,
+        "kind": subject.partition("/")[0],
+        "data": msgspec.json.encode(list(newest.values())),
+    }
+
+
+def load_town(connection: Connection) -> Town:
+    """The snapshot of everything that is in `masters` now."""
+    rows = connection.execute(select(masters.c.data)).scalars()
+    return build_town(fact for data in rows for fact in _facts(data))
+
+
+def _facts(data: bytes) -> Iterable[f.Fact]:
+    for kind, version, body in msgspec.json.decode(data, type=list[tuple[str, int, str]]):
+        fact = codec.decode(kind, version, b64decode(body))
+        if fact is not None:
+            yield fact
