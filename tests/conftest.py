@@ -1,0 +1,83 @@
+"""What the whole suite shares: real PostgreSQL and Redis, one of each per test process, and the browser rule."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from uuid import uuid4
+
+import hypothesis
+import pytest
+import redis
+
+from service.demo.servers import PrivatePostgres, PrivateRedis
+
+BROWSER_REQUIRED = "LIANXIN_REQUIRE_BROWSER"
+
+# Deadlines measure the machine, not the code; a fixed seed lets a failure in CI be repeated at the desk.
+hypothesis.settings.register_profile("lianxin", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("lianxin")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
+    """A PostgreSQL for this test process; ready in about a second, its folder is removed at the end."""
+    with PrivatePostgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+    shutil.rmtree(server.folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PrivatePostgres) -> Iterator[str]:
+    """SQLAlchemy address of an empty database that only this test sees."""
+    name = f"test_{uuid4().hex}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A Redis for this test process."""
+    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: PrivateRedis) -> str:
+    """Address of an empty Redis."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+def find_chromium() -> str | None:
+    """Path of a Chromium or Chrome of this machine; none is ever downloaded."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("LIANXIN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The browser to drive; tests that use it carry `@pytest.mark.browser`."""
+    path = find_chromium()
+    assert path, "a test that needs Chromium lacks the mark `browser`"
+    return path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get(BROWSER_REQUIRED) and find_chromium() is None:
+        pytest.exit(f"{BROWSER_REQUIRED} is set, but there is no Chromium on this machine", returncode=1)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Skipped from here, not by a mark, so that the summary shows one line for all of them.
+    if item.get_closest_marker("browser") and find_chromium() is None:
+        pytest.skip("no Chromium on this machine, so the browser tests did not run")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if os.environ.get(BROWSER_REQUIRED) and item.get_closest_marker("browser") and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped although {BROWSER_REQUIRED} is set: {report.longrepr}"
+    return report
