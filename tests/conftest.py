@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from uuid import uuid4
 
 import hypothesis
@@ -52,7 +52,7 @@ def redis_url(redis_server: PrivateRedis) -> str:
 def find_chromium() -> str | None:
     """Path of a Chromium or Chrome of this machine; none is ever downloaded."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    return os.environ.get("LIANXIN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    return os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, names)), None)
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +75,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if os.environ.get(BROWSER_REQUIRED) and item.get_closest_marker("browser") and report.skipped:
         report.outcome = "failed"

