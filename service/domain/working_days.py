@@ -43,10 +43,20 @@ class DayKind(StrEnum):
     MAKE_UP = "make_up"
     WEEKEND = "weekend"
     HOLIDAY = "holiday"
+    PAUSED = "paused"  # a workday on which the clock stood still
 
     @property
     def label(self) -> str:
-        return {"workday": "工作日", "make_up": "调休上班", "weekend": "周末", "holiday": "放假"}[self.value]
+        return _KIND_LABELS[self.value]
+
+
+_KIND_LABELS = {
+    "workday": "工作日",
+    "make_up": "调休上班",
+    "weekend": "周末",
+    "holiday": "放假",
+    "paused": "暂停计时",
+}
 
 
 @dataclass(frozen=True, slots=True)
