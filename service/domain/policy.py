@@ -161,12 +161,8 @@ def _levels() -> tuple[LevelTerms, ...]:
             to=("unit_head", "clerk", "chief", "deputy"),
             feedback_wd=2,
         ),
-        LevelTerms(
-            name="红牌", name_en="Red card", form="红牌督办单", to=("town_leader", "chair"), feedback_wd=3
-        ),
-        LevelTerms(
-            name="主席团督办", name_en="Presidium supervision", form="专题会议/约见/视察", to=("presidium",)
-        ),
+        LevelTerms(name="红牌", name_en="Red card", form="红牌督办单", to=("town_leader", "chair"), feedback_wd=3),
+        LevelTerms(name="主席团督办", name_en="Presidium supervision", form="专题会议/约见/视察", to=("presidium",)),
     )
 
 
@@ -265,16 +261,11 @@ def _section(default: _T, mapping: object, path: str, problems: list[str]) -> _T
     cls: type[_T] = type(default)
     hints = get_type_hints(cls)
     return cls(
-        **{
-            name: _value(hints[name], mapping, name, getattr(default, name), problems, f"{path}.")
-            for name in hints
-        }
+        **{name: _value(hints[name], mapping, name, getattr(default, name), problems, f"{path}.") for name in hints}
     )
 
 
-def _value(
-    kind: Any, mapping: Mapping[str, Any], name: str, default: Any, problems: list[str], path: str = ""
-) -> Any:
+def _value(kind: Any, mapping: Mapping[str, Any], name: str, default: Any, problems: list[str], path: str = "") -> Any:
     if name not in mapping:
         return default
     try:
@@ -291,9 +282,7 @@ def _ladders(mapping: object, problems: list[str]) -> Ladders:
     default = Ladders()
     return Ladders(
         **{
-            track.value: _section(
-                default.of(track), mapping.get(track.value, {}), f"ladder.{track}", problems
-            )
+            track.value: _section(default.of(track), mapping.get(track.value, {}), f"ladder.{track}", problems)
             for track in Track
         }
     )

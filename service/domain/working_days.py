@@ -15,11 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Literal, Self, cast
+from typing import Literal, Self, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 SATURDAY = 5
 ONE_DAY = timedelta(days=1)
+
+REMEMBERED_MAX = 20_000  # answers of each sort, some 5 MB in all
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 Unit = Literal["wd", "mo", "d"]
 
@@ -48,6 +53,10 @@ class DayKind(StrEnum):
     @property
     def label(self) -> str:
         return _KIND_LABELS[self.value]
+
+    @property
+    def counts(self) -> bool:
+        return self in (DayKind.WORKDAY, DayKind.MAKE_UP)
 
 
 _KIND_LABELS = {
@@ -233,8 +242,8 @@ class _YearIndex:
 class WorkCalendar:
     """Answers about working days, for any date, also beyond the last published year.
 
-    Immutable in what it says. Years are indexed when first asked for, so that a due date costs a few binary
-    searches and a town's 20,000 opinions fold without walking days.
+    Immutable in what it says. Years are indexed when first asked for, so a due date costs a few binary searches,
+    and answers are remembered: the opinions of one week ask the same few questions thousands of times.
     """
 
     def __init__(self, days: Iterable[CalendarDay], published_years: Iterable[int] = ()) -> None:
@@ -242,6 +251,8 @@ class WorkCalendar:
         self._rows = {row.day: row for row in days}
         self._published = frozenset(published_years)
         self._indexes: dict[int, _YearIndex] = {}
+        self._sums: dict[tuple[date, int], Due] = {}
+        self._counts: dict[tuple[date, date], DayCount] = {}
 
     @classmethod
     def of(cls, years: Iterable[CalendarYear], local_days: Iterable[CalendarDay] = ()) -> Self:
@@ -283,6 +294,10 @@ class WorkCalendar:
 
     def add_working_days(self, start: date, n: int) -> Due:
         """The n-th workday after `start`; for n = 0 the first workday on or after it."""
+        known = self._sums.get((start, n))
+        return known if known is not None else self._remember(self._sums, (start, n), self._add(start, n))
+
+    def _add(self, start: date, n: int) -> Due:
         if n < 0:
             raise ValueError(f"cannot add {n} working days; previous_workdays counts backwards")
         year, workdays = start.year, self._index(start.year).workdays
@@ -330,8 +345,12 @@ class WorkCalendar:
 
     def working_days_between(self, a: date, b: date) -> DayCount:
         """Workdays after `a` up to and including `b`; negative when b < a."""
+        known = self._counts.get((a, b))
+        return known if known is not None else self._remember(self._counts, (a, b), self._count(a, b))
+
+    def _count(self, a: date, b: date) -> DayCount:
         if b < a:
-            back = self.working_days_between(b, a)
+            back = self._count(b, a)
             return DayCount(-back.days, back.provisional)
         whole = sum(len(self._index(year).workdays) for year in range(a.year, b.year))
         upto_b = bisect_right(self._index(b.year).workdays, b.toordinal())
@@ -352,12 +371,18 @@ class WorkCalendar:
         return Computation(
             start=start,
             term=term,
-            counted=tuple(day for day in days if self.is_workday(day.day)),
-            skipped=tuple(day for day in days if not self.is_workday(day.day)),
+            counted=tuple(day for day in days if day.kind.counts),
+            skipped=tuple(day for day in days if not day.kind.counts),
             due=due.day,
             provisional=due.provisional,
             rolled_from=due.rolled_from,
         )
+
+    def _remember(self, answers: dict[_K, _V], question: _K, answer: _V) -> _V:
+        if len(answers) >= REMEMBERED_MAX:
+            answers.clear()
+        answers[question] = answer
+        return answer
 
     def _index(self, year: int) -> _YearIndex:
         index = self._indexes.get(year)
