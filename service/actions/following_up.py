@@ -9,6 +9,7 @@ from service.domain import facts as f
 from service.domain.opinions import Opinion, State
 from service.domain.people import Role, Step
 from service.domain.refusals import Invalid, NotAllowed, NotFound, Refused
+from service.domain.working_days import local_date
 from service.store.unit import Unit
 
 RATINGS = ("satisfied", "fair", "dissatisfied")
@@ -107,11 +108,11 @@ def _ask(unit: Unit, opinion: Opinion, by: str, reason: str, *, automatic: bool)
 
 
 def _within_window(unit: Unit, opinion: Opinion) -> None:
-    policy, calendar = unit.town.policy_on(unit.now.date()), unit.town.calendar
     if opinion.delivered_at is None:
         raise NotFound("reply", opinion.id)
-    last = calendar.due(policy.local(opinion.delivered_at).date(), policy.reopen_window).day
-    if policy.local(unit.now).date() > last:
+    delivered = local_date(opinion.delivered_at, unit.policy.hours)
+    last = unit.town.calendar.due(delivered, unit.policy.terms.reopen_window).day
+    if unit.today > last:
         raise Refused("reopen_window_over", None, last=last.isoformat())
 
 

@@ -147,7 +147,7 @@ def _notice_version(unit: Unit) -> str:
 
 
 def _local_year(unit: Unit) -> int:
-    return unit.town.policy_on(unit.now.date()).local(unit.now).year
+    return unit.today.year
 
 
 def _record_person(unit: Unit, new: NewOpinion, station: str) -> str | None:

@@ -14,6 +14,7 @@ from service.domain.opinions import Opinion, State
 from service.domain.people import Role, Step
 from service.domain.policy import Policy
 from service.domain.refusals import Invalid, NotAllowed, Refused, WrongState
+from service.domain.working_days import Term
 from service.store.unit import Unit
 
 OUTCOMES = ("A", "B", "C", "D")
@@ -36,7 +37,7 @@ class Dispatch:
     requirement: str
     duty_basis: str
     co_units: tuple[str, ...] = ()
-    complex: bool = False
+    is_complex: bool = False
     important: bool = False
     widespread: bool = False
     hard: bool = False
@@ -109,8 +110,7 @@ def explain(
 def dispatch(unit: Unit, opinion_id: str, form: Dispatch) -> str:
     """交办 (T8) or 二次交办 (T24): to a unit within its duties. Gives the number of the 交办单."""
     opinion = _dispatchable(unit, opinion_id, Step.DISPATCH)
-    policy = unit.town.policy_on(unit.now.date())
-    return _send(unit, opinion, form, "assign", assign_term(policy, opinion, complex=form.complex))
+    return _send(unit, opinion, form, "assign", str(assign_term(unit.policy, opinion, is_complex=form.is_complex)))
 
 
 def transfer(unit: Unit, opinion_id: str, form: Dispatch) -> str:
@@ -122,23 +122,22 @@ def transfer(unit: Unit, opinion_id: str, form: Dispatch) -> str:
         raise Invalid("letter_no", "deputy_or_letter")
     if form.adopted_by and form.adopted_by not in unit.town.deputies:
         raise Invalid("adopted_by", "unknown_choice")
-    policy = unit.town.policy_on(unit.now.date())
-    return _send(unit, opinion, form, "transfer", transfer_term(policy, form))
+    return _send(unit, opinion, form, "transfer", str(transfer_term(unit.policy, opinion, form)))
 
 
-def assign_term(policy: Policy, opinion: Opinion, *, complex: bool) -> str:
-    """Working days the unit has: by urgency, more when the clerk marks the matter complex."""
+def assign_term(policy: Policy, opinion: Opinion, *, is_complex: bool) -> Term:
+    """Working days the unit has: by urgency and complexity, or the term of a second dispatch (T23)."""
     assert opinion.registered is not None
-    if complex:
-        return str(policy.handle_complex)
-    return str(policy.handle if opinion.registered.urgency == "normal" else policy.handle_urgent)
+    if opinion.reopened:
+        return policy.terms.reopened_assign
+    return policy.handling_term(opinion.registered.urgency, is_complex=is_complex)
 
 
-def transfer_term(policy: Policy, form: Dispatch) -> str:
+def transfer_term(policy: Policy, opinion: Opinion, form: Dispatch) -> Term:
     """Statutory months once a deputy adopts it as a suggestion; one month for a plain transfer."""
-    if not form.adopted_by:
-        return str(policy.transfer_plain)
-    return str(policy.transfer_hard if form.hard else policy.transfer)
+    if opinion.reopened:
+        return policy.terms.reopened_transfer
+    return policy.transfer_term(hard=form.hard, adopted=bool(form.adopted_by))
 
 
 def _dispatchable(unit: Unit, opinion_id: str, step: Step) -> Opinion:
@@ -157,7 +156,7 @@ def _send(unit: Unit, opinion: Opinion, form: Dispatch, route: str, term: str) -
     receiver = unit.town.units.get(form.unit)
     if receiver is None or not receiver.active:
         raise Invalid("unit", "required" if not form.unit else "unknown_choice")
-    number = unit.next_number(f"JB-{unit.town.policy_on(unit.now.date()).local(unit.now).year}")
+    number = unit.next_number(f"JB-{unit.today.year}")
     fact = f.Dispatched(
         route=route, dispatch_no=number, unit=form.unit, requirement=needed("requirement", form.requirement),
         duty_basis=needed("duty_basis", form.duty_basis), term=term,

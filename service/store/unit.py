@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
@@ -19,9 +19,11 @@ from service.domain import facts as f
 from service.domain.opinion_fold import fold
 from service.domain.opinions import Opinion, State
 from service.domain.people import Actor
+from service.domain.policy import Policy
 from service.domain.record import Author, Recorded
 from service.domain.refusals import NotFound
 from service.domain.town import Town
+from service.domain.working_days import local_date
 from service.store import codec, node_facts, tables
 from service.store.projectors import Folding, open_opinions, project
 from service.store.vault import StationSeal
@@ -47,6 +49,16 @@ class Unit:
     @property
     def is_hub(self) -> bool:
         return self.node.is_hub
+
+    @property
+    def policy(self) -> Policy:
+        """The terms in force today."""
+        return self.town.policy_on(self.now.date())
+
+    @property
+    def today(self) -> date:
+        """The day by the town's clocks."""
+        return local_date(self.now, self.policy.hours)
 
     @property
     def seal(self) -> StationSeal:
