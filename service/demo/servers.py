@@ -39,7 +39,7 @@ START_TIMEOUT_S = 60.0  # crash recovery after `kill` is part of starting
 POLL_S = 0.02
 GOODBYES = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 10.0))
 UNPRIVILEGED_USER = "nobody"
-CAP_DAC_OVERRIDE = 1
+CAP_DAC_OVERRIDE, CAP_SETPCAP = 1, 8  # numbers of linux/capability.h
 
 
 class ServerError(RuntimeError):
@@ -427,12 +427,16 @@ def launcher(*, unprivileged: bool) -> list[str]:
 
 
 def as_nobody() -> list[str]:
-    """Options of setpriv that leave root behind."""
+    """Options of setpriv that leave root behind.
+
+    `initdb` asks access(2) whether it may run its neighbours, and that call disregards capabilities of an ordinary user
+    unless the securebit is set.
+    """
     nobody = pwd.getpwnam(UNPRIVILEGED_USER)
     identity = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
-    if not holds(CAP_DAC_OVERRIDE):
+    if not (holds(CAP_DAC_OVERRIDE) and holds(CAP_SETPCAP)):
         return identity
-    return [*identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return [*identity, "--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
 
 
 def end_with_owner() -> list[str]:
