@@ -46,6 +46,7 @@ class Node:
     secret_key: str
     new_id: Callable[[], str] = field(default=lambda: uuid.uuid4().hex)
     _town: tuple[str, Town] | None = None
+    _hub_nodes: frozenset[str] = frozenset()
 
     @property
     def is_hub(self) -> bool:
@@ -67,8 +68,11 @@ class Node:
         """Node ids whose facts count as the hub's; a station learns them at enrolment."""
         if self.is_hub:
             return frozenset({self.identity.node})
-        with self.reading() as connection:
-            return frozenset(filter(None, (node_facts.get(connection, "hub_node") or "").split(",")))
+        if not self._hub_nodes:
+            with self.reading() as connection:
+                known = node_facts.get(connection, "hub_node") or ""
+            self._hub_nodes = frozenset(filter(None, known.split(",")))
+        return self._hub_nodes
 
     @property
     def station(self) -> str | None:
@@ -98,6 +102,10 @@ class Node:
         if self._town is None or self._town[0] != version:
             self._town = (version, load_town(connection))
         return self._town[1]
+
+    def forget_town(self) -> None:
+        """Load the snapshot again at the next look, whatever its version says."""
+        self._town = None
 
 
 def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None = None) -> Node:
