@@ -207,8 +207,9 @@ def _due(
 ) -> date | None:
     """The last day of the term, moved on by the pauses that began before it ended; None in an open pause."""
     assert clock.term is not None
-    day = _term_end(local_date(clock.started_at, hours), clock.term, calendar)
-    for more in extensions:
+    term, others = _joined(clock.term, extensions)
+    day = _term_end(local_date(clock.started_at, hours), term, calendar)
+    for more in others:
         base = calendar.roll(day).day if more.unit == "wd" else day
         day = _term_end(base, more, calendar)
     for segment in segments:
@@ -219,6 +220,16 @@ def _due(
                 return None
             day = _moved(day, segment, clock.term, calendar, hours)
     return calendar.roll(day).day
+
+
+def _joined(term: Term, extensions: tuple[Term, ...]) -> tuple[Term, list[Term]]:
+    """The term with all extensions of its own unit, and the others: 3 and 3 months are 6 from the start (T16).
+
+    Month by month they might end earlier: 31 May, 30 June, 30 July.
+    """
+    for more in extensions:
+        term = term.plus(more) if more.unit == term.unit else term
+    return term, [more for more in extensions if more.unit != term.unit]
 
 
 def _term_end(start: date, term: Term, calendar: WorkCalendar) -> date:

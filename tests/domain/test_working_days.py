@@ -121,7 +121,9 @@ def test_published_year_without_exceptions_is_still_published() -> None:
 
 
 def test_year_without_notice_knows_weekends_and_the_dates_fixed_by_law() -> None:
-    off = [day for day in ("2027-01-01", "2027-05-03", "2027-10-01", "2027-10-04") if not published().is_workday(D(day))]
+    off = [
+        day for day in ("2027-01-01", "2027-05-03", "2027-10-01", "2027-10-04") if not published().is_workday(D(day))
+    ]
     assert off == ["2027-01-01", "2027-10-01"]
     assert published().is_provisional(D("2027-01-01"))
 
@@ -213,9 +215,7 @@ def test_adding_then_counting_gives_the_number_back(calendar: WorkCalendar, star
 
 
 @given(calendars(), dates, dates, counts, counts)
-def test_more_days_or_a_later_start_never_end_earlier(
-    calendar: WorkCalendar, a: date, b: date, n: int, m: int
-) -> None:
+def test_more_days_or_a_later_start_never_end_earlier(calendar: WorkCalendar, a: date, b: date, n: int, m: int) -> None:
     early, late = sorted((a, b))
     few, many = sorted((n, m))
     assert calendar.add_working_days(early, few).day <= calendar.add_working_days(late, few).day
