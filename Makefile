@@ -40,11 +40,12 @@ fmt: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q pyproject.toml
 lock: ## renew the lock files after a change in pyproject.toml (needs uv; UPGRADE=1 takes newer releases)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements/lock.txt
 	$(COMPILE) --constraint requirements/lock.txt --output-file requirements/station.txt
 	$(COMPILE) --constraint requirements/lock.txt --extra hub --output-file requirements/hub.txt
+	echo setuptools | $(COMPILE:pyproject.toml=-) --constraint requirements/lock.txt --output-file requirements/build.txt
 
 clean: ## remove the environment and caches; the demo's data in .lianxin stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis test-results
