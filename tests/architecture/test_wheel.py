@@ -1,4 +1,4 @@
-"""The wheel, built as the container image builds it, holds everything the rooms hold: an editable install hides gaps."""
+"""The wheel, built as the image builds it, holds everything the rooms hold: an editable install hides gaps."""
 
 import shutil
 import subprocess
