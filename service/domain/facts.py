@@ -440,6 +440,7 @@ class StationStated(Fact):
     opened_on: date | None = None
     planned_on: date | None = None
     closed_on: date | None = None
+    paused_on: date | None = None
     status: str = "open"
     lat: float | None = None
     lng: float | None = None
