@@ -175,6 +175,14 @@ def test_pause_after_the_due_day_puts_the_cards_off() -> None:
     assert yellow.at == at("2026-03-17 08:30")  # 03-10 and 03-16 ran past the due day
 
 
+def test_half_term_is_half_of_the_days_on_which_the_clock_ran() -> None:
+    waited = clocks.pause(clock(term="6wd"), at("2026-03-02 16:00"), "needs_info", CALENDAR)
+    waited = clocks.resume(waited, at("2026-03-06 10:00"), CALENDAR)
+    assert waited.due == date(2026, 3, 16)
+    half = next(s for s in ladder(waited, Track.ASSIGN, POLICY, CALENDAR, SIGNED) if s.mark == "half")
+    assert half.at == at("2026-03-11 08:30")
+
+
 def test_short_terms_send_one_reminder_per_morning_and_none_before_the_start() -> None:
     assert shown(ladder(clock(term="1wd"), Track.ASSIGN, POLICY, CALENDAR, SIGNED))[0] == "0/half 03-03 08:30"
     assert shown(ladder(clock(term="2wd"), Track.ASSIGN, POLICY, CALENDAR, SIGNED))[:2] == [
