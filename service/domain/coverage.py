@@ -1,0 +1,652 @@
+"""Coverage of a town: which villages stations and receptions really reach on a given day.
+
+Three plain shares, each with what it was counted over, and one state per village. No composite score: it would hide
+which lever to pull. Everything is "as of" a calendar day in Asia/Shanghai and recomputed from scratch; the caller
+hands in the villages that existed on that day, so that a merger or a new name changes no figure of the past.
+
+    completeness (K0)  villages and residents that could be counted at all
+    reach (K1)         residents within R of an open station
+    recency (K3)       residents of villages where, or within R of where, a reception was held lately
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from itertools import pairwise
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from service.domain.geometry import Point as Point
+from service.domain.geometry import common_datum, distance_m, is_near, middle
+from service.domain.refusals import Refused
+
+# --- what goes in ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Village:
+    """A village or residents' committee. `population` counts residents, None = not known."""
+
+    code: str
+    name: str
+    population: int | None = None
+    point: Point | None = None
+
+    def __post_init__(self) -> None:
+        if self.population is not None and self.population < 0:
+            raise ValueError(f"village {self.code}: population {self.population} is below zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Days on which a station is shut: from `from_on`, up to but not including `resumed_on` (None = still shut)."""
+
+    from_on: date
+    resumed_on: date | None = None
+
+    def covers(self, day: date) -> bool:
+        return self.from_on <= day and (self.resumed_on is None or day < self.resumed_on)
+
+
+class StationState(StrEnum):
+    """State of a station on one day. A station under construction is still planned."""
+
+    PLANNED = "planned"
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationSite:
+    """A liaison station and its history. Without a point of its own it stands at its village's point."""
+
+    code: str
+    name: str
+    village_code: str
+    point: Point | None = None
+    opened_on: date | None = None
+    closed_on: date | None = None
+    pauses: tuple[Pause, ...] = ()
+    planned_on: date | None = None
+    tier: str = "station"
+
+    def state_on(self, day: date) -> StationState:
+        """Closed from the closing day on, whatever else is recorded; planned until the opening day has come."""
+        if self.closed_on is not None and self.closed_on <= day:
+            return StationState.CLOSED
+        if self.opened_on is None or self.opened_on > day:
+            return StationState.PLANNED
+        if any(pause.covers(day) for pause in self.pauses):
+            return StationState.PAUSED
+        return StationState.OPEN
+
+    def has_opened(self, day: date) -> bool:
+        """Whether it was ever open up to `day`: only then may it appear in a figure."""
+        return self.opened_on is not None and self.opened_on <= day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceptionHeld:
+    """A reception that took place. With `village_code` it was held in that village, and `station_code` merely says
+    who held it; without, it was held at the station. Planned and cancelled receptions are never handed in."""
+
+    on: date
+    station_code: str | None = None
+    village_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageSettings:
+    """The town's own numbers, set by the presidium. They are no standard and are printed with every figure.
+
+    2,500 m straight line is about 3.3 km by road; 92 days is a quarter, 31 a month.
+    """
+
+    radius_m: int = 2500
+    window_days: int = 92
+    strict_window_days: int = 31
+
+    def __post_init__(self) -> None:
+        if self.radius_m <= 0 or self.window_days < 0 or self.strict_window_days < 0:
+            raise ValueError("a radius must be above zero and a window must not be below")
+
+    @property
+    def near_radius_m(self) -> int:
+        """0.9 R in whole metres, half up: with the far one it shows how much hangs on the choice of R."""
+        return (self.radius_m * 9 + 5) // 10
+
+    @property
+    def far_radius_m(self) -> int:
+        """1.1 R in whole metres, half up."""
+        return (self.radius_m * 11 + 5) // 10
+
+
+# --- what comes out --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`part` of `whole`. An empty whole has no percentage: neither 0 % nor 100 % would be true."""
+
+    part: int
+    whole: int
+
+    @property
+    def percent(self) -> Decimal | None:
+        """One decimal, half up; None over nothing."""
+        if self.whole == 0:
+            return None
+        return Decimal((self.part * 2000 + self.whole) // (2 * self.whole)).scaleb(-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One share, counted once by residents and once by villages."""
+
+    residents: Share
+    villages: Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """K0: how much of the town a measure could count. `missing` holds the codes of the villages it could not."""
+
+    residents: Share
+    villages: Share
+    missing: tuple[str, ...]
+
+
+class VillageState(StrEnum):
+    """The state of a village, exactly one, decided in this order."""
+
+    UNKNOWN = "unknown"  # 未知: no usable point, and nobody received there lately
+    SERVED = "served"  # 站活: a station within R, and a recent reception
+    IDLE = "idle"  # 有站不活: a station within R, no recent reception
+    ROVING = "roving"  # 无站有人: no station within R, a recent reception
+    GAP = "gap"  # 未覆盖: neither
+
+
+class MarkKind(StrEnum):
+    """What a reader must know beside the state."""
+
+    REACH_UNKNOWN = "reach_unknown"  # 到站未知: state by receptions alone, the village has no point
+    POPULATION_UNKNOWN = "population_unknown"  # 人口未知
+    STATION_PAUSED = "station_paused"  # 站点暂停: `station` would reach the village
+    STATION_PLANNED = "station_planned"  # 拟建站: `station` is to open in the village, in the quarter of `on`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A mark on a village; `station` and `on` where its kind says so."""
+
+    kind: MarkKind
+    station: str | None = None
+    on: date | None = None
+
+    @property
+    def quarter(self) -> tuple[int, int] | None:
+        """Year and quarter 1-4 of `on`."""
+        return (self.on.year, (self.on.month + 2) // 3) if self.on else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VillageRow:
+    """One village on the day. `nearest` is the closest open station at any distance; `point` only if usable."""
+
+    code: str
+    name: str
+    population: int | None
+    point: Point | None
+    state: VillageState
+    nearest: str | None = None
+    distance_m: int | None = None
+    stations_within: int = 0
+    last_on: date | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationRow:
+    """One station on the day. `approximate`: it stands at its village's point for want of its own."""
+
+    code: str
+    name: str
+    village_code: str
+    tier: str
+    state: StationState
+    point: Point | None = None
+    approximate: bool = False
+    planned_on: date | None = None
+
+
+class FaultKind(StrEnum):
+    """What is wrong with the data, though it could be computed."""
+
+    FAR_OFF = "far_off"  # the point is no coordinate or over 30 km from the rest; it was not used
+    SAME_COORDINATE = "same_coordinate"  # villages on one spot
+    STATION_WITHOUT_PLACE = "station_without_place"  # neither the station nor its village has a usable point
+    UNKNOWN_CODE = "unknown_code"  # a reception or station names a village or station that is not in the list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A fault and the codes of the villages or stations it concerns, in order."""
+
+    kind: FaultKind
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """The coverage of a town on `as_of`. Villages and stations are in the order of their codes."""
+
+    as_of: date
+    settings: CoverageSettings
+    completeness: Completeness  # K0 of reach: point and population known
+    reach: Measure  # K1 at R
+    reach_near: Measure  # K1 at 0.9 R
+    reach_far: Measure  # K1 at 1.1 R
+    recency_completeness: Completeness  # K0 of recency: population known
+    recency: Measure  # K3 within window_days
+    recency_strict: Measure  # K3 within strict_window_days
+    villages: tuple[VillageRow, ...]
+    stations: tuple[StationRow, ...]
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def states(self) -> dict[VillageState, int]:
+        """How many villages are in each state; they add up to all villages."""
+        return {state: sum(row.state is state for row in self.villages) for state in VillageState}
+
+    @property
+    def farthest(self) -> VillageRow | None:
+        """K6: the village farthest from its nearest open station; None when no distance is known."""
+        known = [row for row in self.villages if row.distance_m is not None]
+        return max(known, key=lambda row: row.distance_m or 0, default=None)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain JSON values, as a fact's body carries them; `from_mapping` is the way back."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Coverage:
+        """A compiled coverage out of a fact's body, figures as published. ValueError when the body does not fit;
+        keys that a newer version added are passed over."""
+        read = _read(cls, mapping)
+        assert isinstance(read, Coverage)
+        return read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddPoint:
+    """A point that cannot be compared with the others. `owner` is "village" or "station"."""
+
+    owner: str
+    code: str
+    name: str
+    frame: str
+
+
+class FramesMixed(Refused):
+    """The points are not all in one stated coordinate frame, so no distance is computed; correct the named points.
+
+    Measured: a mixture gives one village in twenty a wrong state, in the worst town more than one in five.
+    """
+
+    def __init__(self, points: tuple[OddPoint, ...]) -> None:
+        named = "、".join(f"{odd.name}({odd.frame or '?'})" for odd in points)
+        super().__init__("frames_mixed", "frame", points=named, count=len(points))
+        self.points = points
+
+
+# --- computing -------------------------------------------------------------------------------------------------
+
+
+def compile_coverage(
+    villages: Iterable[Village],
+    stations: Iterable[StationSite],
+    receptions: Iterable[ReceptionHeld],
+    settings: CoverageSettings,
+    as_of: date,
+) -> Coverage:
+    """The town's coverage on `as_of`, whatever the order of the input.
+
+    Raises FramesMixed where distances would be wrong (trying again helps once the named points are corrected), and
+    ValueError when a code occurs twice.
+    """
+    ground = _survey(_by_code(villages), _by_code(stations), as_of)
+    visits = _visits([reception for reception in receptions if reception.on <= as_of], ground)
+    rows = tuple(_village_row(village, ground, visits, settings, as_of) for village in ground.villages)
+    return Coverage(
+        as_of=as_of,
+        settings=settings,
+        completeness=_completeness(rows, _countable(rows)),
+        reach=_reach(rows, settings.radius_m),
+        reach_near=_reach(rows, settings.near_radius_m),
+        reach_far=_reach(rows, settings.far_radius_m),
+        recency_completeness=_completeness(rows, _populated(rows)),
+        recency=_recency(rows, as_of, settings.window_days),
+        recency_strict=_recency(rows, as_of, settings.strict_window_days),
+        villages=rows,
+        stations=tuple(_station_row(site, ground, as_of) for site in ground.stations),
+        faults=_faults(ground, visits),
+    )
+
+
+_Sited = TypeVar("_Sited", Village, StationSite)
+
+
+def _by_code(items: Iterable[_Sited]) -> tuple[_Sited, ...]:
+    """In the order of their codes. A code given twice would count its residents twice: ValueError."""
+    ordered = tuple(sorted(items, key=lambda item: item.code))
+    twice = sorted({a.code for a, b in pairwise(ordered) if a.code == b.code})
+    if twice:
+        raise ValueError(f"given more than once: {', '.join(twice)}")
+    return ordered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What lies where. The points are only the usable ones; `distances` are ascending, to stations ever open."""
+
+    villages: tuple[Village, ...]
+    stations: tuple[StationSite, ...]
+    village_points: Mapping[str, Point]
+    station_points: Mapping[str, Point]
+    approximate: frozenset[str]
+    far_off: tuple[str, ...]
+    distances: Mapping[str, Sequence[tuple[int, StationSite]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visits:
+    """Latest day of a reception in each village and at each station, and the codes nobody knows."""
+
+    in_village: Mapping[str, date]
+    at_station: Mapping[str, date]
+    unknown: frozenset[str]
+
+
+def _survey(villages: tuple[Village, ...], stations: tuple[StationSite, ...], as_of: date) -> _Ground:
+    """Places everything that has a usable point. Stations that never opened are placed, but measured to by nobody:
+    a plan must neither change a figure nor stop the figures with a bad point."""
+    opened = [site for site in stations if site.has_opened(as_of)]
+    datum = _one_datum(villages, opened)
+    centre = _centre(villages, opened)
+    village_points = _usable(villages, datum, centre)
+    own_points = _usable(stations, datum, centre)
+    substitutes = {
+        site.code: village_points[site.village_code]
+        for site in stations
+        if site.code not in own_points and site.village_code in village_points
+    }
+    station_points = own_points | substitutes
+    return _Ground(
+        villages=villages,
+        stations=stations,
+        village_points=village_points,
+        station_points=station_points,
+        approximate=frozenset(substitutes),
+        far_off=(*_refused(villages, village_points), *_refused(opened, own_points)),
+        distances={code: _distances(point, opened, station_points) for code, point in village_points.items()},
+    )
+
+
+def _one_datum(villages: Sequence[Village], opened: Sequence[StationSite]) -> str | None:
+    """The datum of all points, None without points. Raises FramesMixed naming the points that differ from the most
+    frequent one; all of them at a tie."""
+    owned = [("village", item.code, item.name, item.point) for item in villages]
+    owned += [("station", item.code, item.name, item.point) for item in opened]
+    datum = common_datum(point for *_, point in owned if point is not None)
+    odd = tuple(
+        OddPoint(owner=owner, code=code, name=name, frame=point.frame)
+        for owner, code, name, point in owned
+        if point is not None and (point.datum is None or point.datum != datum)
+    )
+    if odd:
+        raise FramesMixed(odd)
+    return datum
+
+
+def _centre(villages: Sequence[Village], opened: Sequence[StationSite]) -> Point | None:
+    """The middle of the town by its villages, or by its stations while no village has a point."""
+    points = [item.point for item in villages if item.point is not None and item.point.is_coordinate]
+    return middle(points or [item.point for item in opened if item.point is not None and item.point.is_coordinate])
+
+
+def _usable(items: Iterable[_Sited], datum: str | None, centre: Point | None) -> dict[str, Point]:
+    return {
+        item.code: item.point
+        for item in items
+        if item.point is not None and item.point.datum == datum and is_near(item.point, centre)
+    }
+
+
+def _refused(items: Iterable[_Sited], usable: Mapping[str, Point]) -> tuple[str, ...]:
+    return tuple(item.code for item in items if item.point is not None and item.code not in usable)
+
+
+def _distances(
+    point: Point, opened: Iterable[StationSite], station_points: Mapping[str, Point]
+) -> Sequence[tuple[int, StationSite]]:
+    placed = [site for site in opened if site.code in station_points]
+    measured = [(distance_m(point, station_points[site.code]), site) for site in placed]
+    return sorted(measured, key=lambda pair: (pair[0], pair[1].code))
+
+
+def _visits(receptions: Iterable[ReceptionHeld], ground: _Ground) -> _Visits:
+    """Receptions at a station count only for days on which it was open: what the calendar says it held while it was
+    shut, was held elsewhere or not at all."""
+    sites = {site.code: site for site in ground.stations}
+    villages = {village.code for village in ground.villages}
+    in_village: dict[str, date] = {}
+    at_station: dict[str, date] = {}
+    unknown: set[str] = set()
+    for held in receptions:
+        site = sites.get(held.station_code or "")
+        if held.village_code in villages:
+            _keep_latest(in_village, held.village_code, held.on)
+        elif held.village_code is not None:
+            unknown.add(held.village_code)
+        elif site is not None and site.state_on(held.on) is StationState.OPEN:
+            _keep_latest(at_station, site.code, held.on)
+        elif site is None and held.station_code is not None:
+            unknown.add(held.station_code)
+    return _Visits(in_village=in_village, at_station=at_station, unknown=frozenset(unknown))
+
+
+def _keep_latest(latest: dict[str, date], code: str, day: date) -> None:
+    latest[code] = max(day, latest.get(code, day))
+
+
+def _village_row(
+    village: Village, ground: _Ground, visits: _Visits, settings: CoverageSettings, as_of: date
+) -> VillageRow:
+    distances = ground.distances.get(village.code, ())
+    within = [site for metres, site in distances if metres <= settings.radius_m]
+    open_sites = [(metres, site) for metres, site in distances if site.state_on(as_of) is StationState.OPEN]
+    nearest_m, nearest = open_sites[0] if open_sites else (None, None)
+    last_on = _last_on(village, within, ground, visits)
+    point = ground.village_points.get(village.code)
+    reached = nearest_m is not None and nearest_m <= settings.radius_m
+    recent = _is_recent(last_on, as_of, settings.window_days)
+    return VillageRow(
+        code=village.code,
+        name=village.name,
+        population=village.population,
+        point=point,
+        state=_state(located=point is not None, reached=reached, recent=recent),
+        nearest=nearest.code if nearest else None,
+        distance_m=nearest_m,
+        stations_within=sum(metres <= settings.radius_m for metres, _ in open_sites),
+        last_on=last_on,
+        marks=_marks(village, within, ground, as_of, reach_unknown=point is None and recent),
+    )
+
+
+def _state(*, located: bool, reached: bool, recent: bool) -> VillageState:
+    """The order of the rule: unknown, served, idle, roving, gap."""
+    if not located:
+        return VillageState.ROVING if recent else VillageState.UNKNOWN
+    if reached:
+        return VillageState.SERVED if recent else VillageState.IDLE
+    return VillageState.ROVING if recent else VillageState.GAP
+
+
+def _last_on(village: Village, within: Sequence[StationSite], ground: _Ground, visits: _Visits) -> date | None:
+    """Latest reception within R, or in the village. A station that stands in it is in it, mapped or not."""
+    stations = {site.code for site in within}
+    stations |= {site.code for site in ground.stations if site.village_code == village.code}
+    days = [visits.at_station[code] for code in stations if code in visits.at_station]
+    if village.code in visits.in_village:
+        days.append(visits.in_village[village.code])
+    return max(days, default=None)
+
+
+def _is_recent(last_on: date | None, as_of: date, window_days: int) -> bool:
+    return last_on is not None and (as_of - last_on).days <= window_days
+
+
+def _marks(
+    village: Village, within: Sequence[StationSite], ground: _Ground, as_of: date, *, reach_unknown: bool
+) -> tuple[Mark, ...]:
+    marks = [Mark(kind=MarkKind.REACH_UNKNOWN)] if reach_unknown else []
+    if village.population is None:
+        marks.append(Mark(kind=MarkKind.POPULATION_UNKNOWN))
+    near = {site.code for site in within}
+    for site in ground.stations:
+        state, here = site.state_on(as_of), site.village_code == village.code
+        if state is StationState.PAUSED and (here or site.code in near):
+            marks.append(Mark(kind=MarkKind.STATION_PAUSED, station=site.code))
+        if state is StationState.PLANNED and here:
+            marks.append(Mark(kind=MarkKind.STATION_PLANNED, station=site.code, on=_planned_on(site)))
+    return tuple(marks)
+
+
+def _planned_on(site: StationSite) -> date | None:
+    """An opening day that is already fixed says more than the plan."""
+    return site.opened_on or site.planned_on
+
+
+def _station_row(site: StationSite, ground: _Ground, as_of: date) -> StationRow:
+    state = site.state_on(as_of)
+    return StationRow(
+        code=site.code,
+        name=site.name,
+        village_code=site.village_code,
+        tier=site.tier,
+        state=state,
+        point=ground.station_points.get(site.code),
+        approximate=site.code in ground.approximate,
+        planned_on=_planned_on(site) if state is StationState.PLANNED else None,
+    )
+
+
+def _populated(rows: Iterable[VillageRow]) -> list[VillageRow]:
+    return [row for row in rows if row.population is not None]
+
+
+def _countable(rows: Iterable[VillageRow]) -> list[VillageRow]:
+    """U_known: villages with a usable point and a known population."""
+    return [row for row in _populated(rows) if row.point is not None]
+
+
+def _residents(rows: Iterable[VillageRow]) -> int:
+    return sum(row.population or 0 for row in rows)
+
+
+def _measure(part: Sequence[VillageRow], whole: Sequence[VillageRow]) -> Measure:
+    return Measure(residents=Share(_residents(part), _residents(whole)), villages=Share(len(part), len(whole)))
+
+
+def _reach(rows: Sequence[VillageRow], radius_m: int) -> Measure:
+    """K1 at a radius; exactly R counts as reached."""
+    whole = _countable(rows)
+    return _measure([row for row in whole if row.distance_m is not None and row.distance_m <= radius_m], whole)
+
+
+def _recency(rows: Sequence[VillageRow], as_of: date, window_days: int) -> Measure:
+    """K3: a village without a point counts too, by receptions held in it."""
+    whole = _populated(rows)
+    return _measure([row for row in whole if _is_recent(row.last_on, as_of, window_days)], whole)
+
+
+def _completeness(rows: Sequence[VillageRow], counted: Sequence[VillageRow]) -> Completeness:
+    codes = {row.code for row in counted}
+    return Completeness(
+        residents=Share(_residents(counted), _residents(rows)),
+        villages=Share(len(counted), len(rows)),
+        missing=tuple(row.code for row in rows if row.code not in codes),
+    )
+
+
+def _faults(ground: _Ground, visits: _Visits) -> tuple[Fault, ...]:
+    villages = {village.code for village in ground.villages}
+    lost = tuple(site.code for site in ground.stations if site.code not in ground.station_points)
+    unknown = visits.unknown | {site.village_code for site in ground.stations if site.village_code not in villages}
+    faults = [Fault(kind=FaultKind.FAR_OFF, codes=ground.far_off)]
+    faults += [Fault(kind=FaultKind.SAME_COORDINATE, codes=codes) for codes in _same_spot(ground.village_points)]
+    faults.append(Fault(kind=FaultKind.STATION_WITHOUT_PLACE, codes=lost))
+    faults.append(Fault(kind=FaultKind.UNKNOWN_CODE, codes=tuple(sorted(unknown))))
+    return tuple(fault for fault in faults if fault.codes)
+
+
+def _same_spot(points: Mapping[str, Point]) -> list[tuple[str, ...]]:
+    """Codes that share a coordinate to a tenth of a metre, one group per spot."""
+    spots: dict[tuple[float, float], list[str]] = {}
+    for code, point in points.items():
+        spots.setdefault((round(point.lat, 6), round(point.lng, 6)), []).append(code)
+    return [tuple(codes) for codes in spots.values() if len(codes) > 1]
+
+
+# --- to and from a fact's body ---------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """JSON values out of the dataclasses above."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    return value.value if isinstance(value, StrEnum) else value
+
+
+@cache
+def _hints(shape: type) -> dict[str, Any]:
+    return get_type_hints(shape)
+
+
+def _read(hint: Any, value: Any) -> Any:
+    """The value of type `hint` out of JSON values; ValueError where they do not fit. Inverse of `_plain`."""
+    options = get_args(hint)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_read(options[0], item) for item in value)
+    if NoneType in options:
+        return None if value is None else _read(options[0], value)
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return _read_dataclass(hint, value)
+    if hint is date and isinstance(value, str):
+        return date.fromisoformat(value)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint not in (str, int, float, bool) or type(value) is not hint:
+        raise ValueError(f"{value!r} does not fit {hint}")
+    return value
+
+
+def _read_dataclass(shape: type, mapping: Mapping[str, Any]) -> Any:
+    hints = _hints(shape)
+    try:
+        return shape(**{name: _read(hints[name], value) for name, value in mapping.items() if name in hints})
+    except TypeError as error:  # a key without a default is missing
+        raise ValueError(f"{shape.__name__}: {error}") from error
