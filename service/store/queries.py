@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, literal, or_, select
 
 from service.domain.opinions import ENDED, OPEN, WITH_UNIT, State
 from service.domain.people import Actor
@@ -260,10 +260,10 @@ def _ordered(query: Select[Any], order: Order, after: tuple[datetime, str] | Non
         if after is not None:
             query = query.where(or_(at < after[0], and_(at == after[0], key < after[1])))
         return query.order_by(at.desc(), key.desc())
-    at, key = func.coalesce(opinions.c.due_at, _FAR, type_=opinions.c.due_at.type), opinions.c.id
+    due = func.coalesce(opinions.c.due_at, literal(_FAR, opinions.c.due_at.type))
     if after is not None:
-        query = query.where(or_(at > after[0], and_(at == after[0], key > after[1])))
-    return query.order_by(at, key)
+        query = query.where(or_(due > after[0], and_(due == after[0], opinions.c.id > after[1])))
+    return query.order_by(due, opinions.c.id)
 
 
 def _key(row: OpinionRow, order: Order) -> str:
