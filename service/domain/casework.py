@@ -98,7 +98,8 @@ def standing(opinion: Opinion, town: Town) -> Standing:
 
 def policy_of(span: Span, town: Town) -> Policy:
     """The policy in force when the clock began: a later one does not move a running clock."""
-    return town.policy_on(span.started_at.date())
+    first_guess = town.policy_on(span.started_at.date())
+    return town.policy_on(local_date(span.started_at, first_guess.hours))
 
 
 def clock_of(opinion: Opinion, span: Span, town: Town) -> Clock:
@@ -110,9 +111,10 @@ def clock_of(opinion: Opinion, span: Span, town: Town) -> Clock:
     for began, ended in span.pauses:
         clock = clocks.pause(clock, began, "", calendar, hours)
         if ended is not None:
-            clock = clocks.resume(clock, ended, calendar, hours)
-    if span.extra_days:
-        clock = clocks.extend(clock, Term(span.extra_days, "wd"), calendar, hours)
+            least = policy.terms.resume_at_least.amount if span.resume_at_least else 0
+            clock = clocks.resume(clock, ended, calendar, hours, at_least=least)
+    for extra in span.extensions:
+        clock = clocks.extend(clock, Term.parse(extra), calendar, hours)
     return clocks.stop(clock, span.stopped_at, calendar, hours) if span.stopped_at else clock
 
 

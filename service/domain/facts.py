@@ -189,9 +189,9 @@ class Progressed(Fact):
 
 @fact("opinion.extension_requested")
 class ExtensionRequested(Fact):
-    """申请延期 (T16)."""
+    """申请延期 (T16); `term` is what is asked for on top, "10wd"."""
 
-    days: int
+    term: str
     reason: str
     done_so_far: str
     citizen_told: bool
@@ -202,7 +202,7 @@ class ExtensionDecided(Fact):
     """延期审批 (T16)."""
 
     granted: bool
-    days: int
+    term: str
     note: str = ""
 
 

@@ -229,7 +229,7 @@ def _extension_decided(o: Opinion, fact: f.ExtensionDecided, r: Recorded) -> Non
     """T16"""
     span = o.active()
     if fact.granted and span is not None:
-        span.extra_days += fact.days
+        span.extensions.append(fact.term)
 
 
 @_on(f.SuspensionRequested, State.HANDLING)
@@ -242,6 +242,8 @@ def _suspended(o: Opinion, fact: f.Suspended, r: Recorded) -> None:
     """T17"""
     o.state = State.SUSPENDED
     _pause(o, r.occurred_at, "K2")
+    for span in o.running():
+        span.resume_at_least = span.kind == "K2"
 
 
 @_on(f.Resumed, State.SUSPENDED)

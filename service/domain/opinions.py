@@ -54,7 +54,8 @@ class Span:
     rule: str = ""
     stopped_at: datetime | None = None
     pauses: list[tuple[datetime, datetime | None]] = field(default_factory=list)
-    extra_days: int = 0
+    extensions: list[str] = field(default_factory=list)  # terms added, "10wd"
+    resume_at_least: bool = False  # after a suspension some working days are left, however few there were
 
 
 @dataclass(slots=True, kw_only=True)
