@@ -28,10 +28,6 @@ from sync.ledger import Ledger
 Now = Callable[[], datetime]
 
 
-class NotEnrolled(Exception):
-    """This station has not been enrolled at its hub yet, so it has no scope to record in."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Node:
     """A hub or a station, ready to work. Threads share it; every unit opens its own connection."""
@@ -51,6 +47,11 @@ class Node:
     @property
     def is_hub(self) -> bool:
         return self.settings.role is NodeRole.HUB
+
+    @property
+    def town_scope(self) -> Scope:
+        """The scope that contains all others of this town."""
+        return Scope(self.settings.town)
 
     @property
     def public_scope(self) -> Scope:
