@@ -147,5 +147,3 @@ def _kept_secret(path: Path) -> str:
         path.write_text(secrets.token_hex(32), encoding="ascii")
         path.chmod(0o600)
     return path.read_text(encoding="ascii")
-
-

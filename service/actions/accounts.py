@@ -207,5 +207,3 @@ def _by_id(connection: Connection, account_id: str) -> Any:
     if row is None:
         raise NotFound("account", account_id)
     return row
-
-

@@ -54,7 +54,8 @@ def _publish(unit: Unit) -> bool:
     last = unit.town.coverage
     if last is not None and last.coverage == coverage:
         return False
-    unit.record(f"coverage/{unit.today:%Y-%m}", f.CoverageCompiled(as_of=unit.today, coverage=coverage), scope=unit.public_scope)
+    fact = f.CoverageCompiled(as_of=unit.today, coverage=coverage)
+    unit.record(f"coverage/{unit.today:%Y-%m}", fact, scope=unit.public_scope)  # a subject a month bounds its fold
     return True
 
 

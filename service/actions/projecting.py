@@ -57,7 +57,7 @@ def _fold_batch(node: Node) -> tuple[int, int]:
             _fold(node, connection, taken)
             node.ledger.clear_pending(connection, taken)
         return len(taken), 0
-    except Exception as error:  # one bad subject: find out which, below
+    except Exception as error:  # noqa: BLE001  one bad subject: found and set aside one by one, below
         log.warning("projection.batch_failed", reason=type(error).__name__)
         return _fold_singly(node)
 

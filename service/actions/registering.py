@@ -106,9 +106,11 @@ def _check(unit: Unit, new: NewOpinion) -> None:
 
 
 def _check_texts(new: NewOpinion) -> list[Invalid]:
-    limits = (("title", new.title, TITLE_MAX, True), ("body", new.body, BODY_MAX, True),
-              ("wish", new.wish, BODY_MAX, False), ("name", new.reporter.name, SHORT_MAX, False),
-              ("phone", new.reporter.phone, 40, False), ("address", new.reporter.address, SHORT_MAX, False))  # fmt: skip
+    who = new.reporter
+    limits = (
+        ("title", new.title, TITLE_MAX, True), ("body", new.body, BODY_MAX, True), ("wish", new.wish, BODY_MAX, False),
+        ("name", who.name, SHORT_MAX, False), ("phone", who.phone, 40, False), ("address", who.address, SHORT_MAX, False),
+    )  # fmt: skip
     problems = [Invalid(name) for name, text, _, required in limits if required and not text.strip()]
     problems += [Invalid(name, "too_long", limit=limit) for name, text, limit, _ in limits if len(text) > limit]
     return problems
@@ -167,5 +169,3 @@ def _person_fact(unit: Unit, new: NewOpinion, person: str) -> f.PersonRecorded:
                                 secrecy=new.secrecy, notice_version=notice)  # fmt: skip
     sealed = unit.seal.close(msgspec.json.encode(who), person)
     return f.PersonRecorded(sealed=sealed, secrecy=new.secrecy, notice_version=notice)
-
-

@@ -70,3 +70,47 @@ def common_datum(points: Iterable[Point]) -> str | None:
     best = max(counts.values(), default=0)
     leaders = [datum for datum, count in counts.items() if count == best]
     return leaders[0] if len(leaders) == 1 else None
+
+
+# --- on paper --------------------------------------------------------------------------------------------------
+
+Spot = tuple[float, float]  # x to the right, y downwards
+
+
+def nearest_cells(sites: Sequence[Spot], width: float, height: float) -> list[list[Spot]]:
+    """For every site the part of the sheet that is nearer to it than to any other (Voronoi), as a closed polygon.
+
+    Sites on one spot get the same cell. Cost grows with the square of the sites: made for a town, not a county.
+    """
+    sheet = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
+    return [_cell(site, sites, sheet) for site in sites]
+
+
+def _cell(site: Spot, sites: Sequence[Spot], sheet: list[Spot]) -> list[Spot]:
+    cell = sheet
+    for other in sites:
+        if other != site:
+            cell = _nearer_half(cell, site, other)
+    return cell
+
+
+def _nearer_half(polygon: list[Spot], site: Spot, other: Spot) -> list[Spot]:
+    """What remains of a convex polygon on `site`'s side of the line half-way to `other`."""
+    kept: list[Spot] = []
+    excess = [_excess(corner, site, other) for corner in polygon]
+    for n, corner in enumerate(polygon):
+        before = n - 1
+        if (excess[n] > 0) != (excess[before] > 0):
+            share = excess[before] / (excess[before] - excess[n])
+            x, y = polygon[before]
+            kept.append((x + (corner[0] - x) * share, y + (corner[1] - y) * share))
+        if excess[n] <= 0:
+            kept.append(corner)
+    return kept
+
+
+def _excess(corner: Spot, site: Spot, other: Spot) -> float:
+    """Above zero where the corner is nearer to `other`; linear along any edge, so a crossing can be interpolated."""
+    return (other[0] - site[0]) * (2 * corner[0] - site[0] - other[0]) + (other[1] - site[1]) * (
+        2 * corner[1] - site[1] - other[1]
+    )

@@ -138,5 +138,3 @@ class Unit:
 
     def _author(self) -> Author:
         return Author(role=self.actor.role.value, account=self.actor.account, name=self.actor.name)
-
-
