@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,10 +24,8 @@ class FileClock:
         self._offset_s = 0.0
 
     def __call__(self) -> datetime:
-        try:
+        with suppress(OSError, ValueError):
             self._offset_s = float(self._path.read_text(encoding="ascii").strip() or 0)
-        except (OSError, ValueError):
-            pass
         return system_now() + timedelta(seconds=self._offset_s)
 
     def set_to(self, instant: datetime) -> None:

@@ -38,7 +38,7 @@ class CeleryJobs:
     def request(self, name: str) -> None:
         try:
             self._app.send_task(name, queue=jobs.QUEUE, expires=jobs.NUDGE_EXPIRES_S, retry=False, ignore_result=True)
-        except Exception as error:  # any broker fault at all: the sweep will find the work
+        except Exception as error:  # noqa: BLE001  any broker fault at all: the sweep will find the work
             log.warning("nudge.lost", job=name, reason=type(error).__name__)
 
 

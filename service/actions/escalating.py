@@ -46,7 +46,7 @@ def sweep(node: Node) -> Swept:
         town, now = node.town(connection), node.now()
         if not is_working_hours(now, town.calendar, town.policy_on(now.date()).hours):
             return Swept()
-        due = list(connection.execute(_due(now)).scalars())
+        due = [str(key) for key in connection.execute(_due(now)).scalars()]
     outcomes = [_try_one(node, opinion_id) for opinion_id in due]
     fired = [count for count in outcomes if count is not None]
     return Swept(looked_at=len(due), fired=sum(fired), failed=len(outcomes) - len(fired))

@@ -109,7 +109,8 @@ def _check_texts(new: NewOpinion) -> list[Invalid]:
     who = new.reporter
     limits = (
         ("title", new.title, TITLE_MAX, True), ("body", new.body, BODY_MAX, True), ("wish", new.wish, BODY_MAX, False),
-        ("name", who.name, SHORT_MAX, False), ("phone", who.phone, 40, False), ("address", who.address, SHORT_MAX, False),
+        ("name", who.name, SHORT_MAX, False), ("phone", who.phone, 40, False),
+        ("address", who.address, SHORT_MAX, False),
     )  # fmt: skip
     problems = [Invalid(name) for name, text, _, required in limits if required and not text.strip()]
     problems += [Invalid(name, "too_long", limit=limit) for name, text, limit, _ in limits if len(text) > limit]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 _T = TypeVar("_T")
 REGISTRY: dict[tuple[str, int], type[Fact]] = {}
@@ -30,6 +30,7 @@ class Fact:
     VERSION: ClassVar[int]
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def fact(kind: str, version: int = 1) -> Callable[[type[_T]], type[_T]]:
     """Register a dataclass as the shape `version` of `kind`."""
 
