@@ -165,7 +165,7 @@ def _deem_at(opinion: Opinion, town: Town, policy: Policy) -> datetime | None:
 
 
 def _reopen_at(opinion: Opinion) -> datetime | None:
-    """When the citizen said "不满意" or "未解决" after the last delivery: granted without anybody's discretion (T23)."""
+    """When the citizen said "不满意" or "未解决" after the last delivery: granted at nobody's discretion (T23)."""
     if opinion.reopen_asked is None or opinion.state is not State.REPLIED:
         return None
     since = opinion.delivered_at or _LONG_AGO
