@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     broker_url: str | None = Field(default=None, description="Redis; a station without one works in-process")
     secret_key: SecretStr | None = Field(default=None, description="signs sessions; made at install if empty")
     hub_url: str | None = Field(default=None, description="station: where the hub answers")
+    hub_ca_file: Path | None = Field(default=None, description="station: certificate authority of an own hub")
     public_url: str | None = Field(default=None, description="address printed on receipts and QR codes")
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=8421, ge=0, le=65535)

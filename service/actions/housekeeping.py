@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Delete, delete, func, select, text, update
 
 from config import jobs
 from config.settings import NodeRole
+from service.actions.checking import FREE_DISK_MIN
 from service.node import Node
 from service.store import database, node_facts
 from service.store.tables import job_runs
@@ -21,7 +22,6 @@ from service.store.upsert import upsert
 from sync.events import to_us
 from sync.tables import ledger_incidents, sync_enrolment_codes, sync_receipts
 
-DISK_LOW_BYTES = 500 * 1024 * 1024
 CODES_KEPT = timedelta(days=30)  # so that an old code gets "expired" as its answer, not "unknown"
 INCIDENTS_KEPT = timedelta(days=365)  # once resolved
 RECEIPTS_PER_PEER = 4  # one for each epoch of the peer; a node that is restored often leaves many
@@ -151,7 +151,7 @@ def _late_jobs(connection: Connection, node: Node) -> tuple[str, ...]:
 def _warnings(node: Node, free: int, integrity: str) -> tuple[str, ...]:
     old_sqlite = node.engine.dialect.name == "sqlite" and database.sqlite_version() < database.SAFE_SQLITE
     checks: list[tuple[str, bool]] = [
-        ("disk_low", free < DISK_LOW_BYTES),
+        ("disk_low", free < FREE_DISK_MIN),
         ("database_damaged", integrity not in ("", "ok")),
         ("sqlite_outdated", old_sqlite),
     ]

@@ -1,0 +1,53 @@
+"""Enrolment: a station's node and its hub get to know each other by a one-time code that people pass on."""
+
+from __future__ import annotations
+
+from service.actions.syncing import exchange_now, hub_transport, replica
+from service.domain.people import Step
+from service.domain.refusals import Refused
+from service.node import Node
+from service.store import node_facts
+from service.store.unit import Unit
+from sync.errors import LinkError
+from sync.exchange import enrol as enrol_at_hub
+from sync.exchange import issue_code
+
+
+def create_code(unit: Unit, station_code: str) -> str:
+    """A code that enrols one node for the station; shown once, valid for some days. Raises NotFound, NotAllowed."""
+    unit.actor.require(Step.ENROL_NODE)
+    if not unit.is_hub:
+        raise Refused("hub_only")
+    station = unit.town.station(station_code)
+    own = unit.station_scope(station.code)
+    return issue_code(
+        unit.connection, name=station.code, read_scopes=(unit.public_scope, own), write_scopes=(own,), now=unit.now
+    )
+
+
+def enrol(node: Node, code: str) -> str:
+    """Enrol this station, then fetch what the hub has for it; gives the station's code.
+
+    Safe to repeat with the same code. Raises SyncError (the code is wrong, the hub cannot be reached), NoHub, Refused
+    when this node serves a station already.
+    """
+    if node.station is not None:
+        raise Refused("enrolled_before", None, station=node.station)
+    transport = hub_transport(node.settings)
+    try:
+        enrolled = enrol_at_hub(replica(node), transport, code)
+    finally:
+        transport.close()
+    with node.engine.begin() as connection:
+        node_facts.put(connection, "station", enrolled.name)
+        node_facts.put(connection, "hub_node", enrolled.hub.node)
+    _first_exchange(node)
+    return enrolled.name
+
+
+def _first_exchange(node: Node) -> None:
+    """Fetch the town's data at once; if the line drops now, the sweep fetches them later."""
+    try:
+        exchange_now(node)
+    except LinkError:
+        return
