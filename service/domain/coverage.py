@@ -177,7 +177,7 @@ class MarkKind(StrEnum):
 
     REACH_UNKNOWN = "reach_unknown"  # 到站未知: state by receptions alone, the village has no point
     POPULATION_UNKNOWN = "population_unknown"  # 人口未知
-    STATION_PAUSED = "station_paused"  # 站点暂停: `station` would reach the village
+    STATION_PAUSED = "station_paused"  # 站点暂停: `station` stands here, or alone would reach the village
     STATION_PLANNED = "station_planned"  # 拟建站: `station` is to open in the village, in the quarter of `on`
 
 
@@ -486,7 +486,7 @@ def _village_row(
         distance_m=nearest_m,
         stations_within=sum(metres <= settings.radius_m for metres, _ in open_sites),
         last_on=last_on,
-        marks=_marks(village, within, ground, as_of, reach_unknown=point is None and recent),
+        marks=_marks(village, () if reached else within, ground, as_of, reach_unknown=point is None and recent),
     )
 
 
@@ -514,12 +514,13 @@ def _is_recent(last_on: date | None, as_of: date, window_days: int) -> bool:
 
 
 def _marks(
-    village: Village, within: Sequence[StationSite], ground: _Ground, as_of: date, *, reach_unknown: bool
+    village: Village, missed: Sequence[StationSite], ground: _Ground, as_of: date, *, reach_unknown: bool
 ) -> tuple[Mark, ...]:
+    """`missed`: the stations within R of a village that no open station reaches; their pause is why."""
     marks = [Mark(kind=MarkKind.REACH_UNKNOWN)] if reach_unknown else []
     if village.population is None:
         marks.append(Mark(kind=MarkKind.POPULATION_UNKNOWN))
-    near = {site.code for site in within}
+    near = {site.code for site in missed}
     for site in ground.stations:
         state, here = site.state_on(as_of), site.village_code == village.code
         if state is StationState.PAUSED and (here or site.code in near):
