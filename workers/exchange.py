@@ -1,0 +1,18 @@
+"""Station: compare with the hub and send and fetch what is missing, when that is due."""
+
+from __future__ import annotations
+
+from config import jobs
+from service.actions import syncing
+from service.node import Node
+from workers.job import STATION_ONLY, Job, Worked
+
+
+def sweep(node: Node) -> Worked:
+    report = syncing.exchange_if_due(node)
+    if report is None:
+        return Worked()
+    return Worked(count=report.pushed + report.pulled, outcome="verified" if report.verified else "unequal")
+
+
+JOB = Job(name=jobs.EXCHANGE, sweep=sweep, roles=STATION_ONLY)

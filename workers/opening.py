@@ -1,0 +1,50 @@
+"""Opening a node that is about to serve: its database brought up to date, or a clear reason why it must not record."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from config.settings import Settings
+from service.actions.projecting import rebuild_if_outdated
+from service.node import Node, build_node
+from service.store import schema
+from service.store.database import StorageUnusable, storage_problem
+from sync.errors import IdentityUnusable
+
+DATABASE_PATIENCE_S = 30.0  # after a power cut the hub's PostgreSQL may still be recovering
+
+
+def open_node(settings: Settings) -> Node:
+    """The node, migrated and with read tables of this version. Raises StorageUnusable."""
+    try:
+        node = build_node(settings)
+        _wait_for_database(node)
+        schema.upgrade(node.engine)
+        rebuild_if_outdated(node)
+    except (DBAPIError, OSError) as error:
+        raise storage_problem(error) or _unreachable(error) from error
+    except IdentityUnusable as error:
+        raise StorageUnusable("keys_unusable", str(error)) from error
+    return node
+
+
+def _unreachable(error: Exception) -> StorageUnusable:
+    first_line = str(error).partition("\n")[0]
+    return StorageUnusable("database_unreachable", first_line)
+
+
+def _wait_for_database(node: Node) -> None:
+    """PostgreSQL may start later than we do; SQLite is there or it is not."""
+    if node.engine.dialect.name != "postgresql":
+        return
+    deadline = time.monotonic() + DATABASE_PATIENCE_S
+    while True:
+        try:
+            node.engine.connect().close()
+            return
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
