@@ -78,9 +78,9 @@ class Paint:
 PAINTS: Mapping[VillageState, Paint] = {
     VillageState.SERVED: Paint("#cfe6f5", "#0b5c8a", ""),
     VillageState.IDLE: Paint("#fdf1c4", "#8a6400", "M-3 3L3-3M0 12L12 0M9 15L15 9"),
-    VillageState.ROVING: Paint("#e8dcf3", "#6b3fa0", "M6 4.2a1.8 1.8 0 1 0 .01 0Z"),
+    VillageState.ROVING: Paint("#e8dcf3", "#6b3fa0", "M3 1.4a1.6 1.6 0 1 0 .01 0ZM9 7.4a1.6 1.6 0 1 0 .01 0Z"),
     VillageState.GAP: Paint("#fbd9ce", "#a8330f", "M0 0L12 12M0 12L12 0"),
-    VillageState.UNKNOWN: Paint("#ececec", "#5f5f5f", "M0 6H12"),
+    VillageState.UNKNOWN: Paint("#ececec", "#5f5f5f", "M0 3H12M0 9H12"),
 }
 # On one spot the state that needs somebody is shown.
 _WORST_FIRST = (
@@ -107,10 +107,11 @@ class Sheet:
     margin: int
     panel: int
     map_height_min: int
+    spot: int  # radius of a village where no cell is drawn: its pattern must be seen around a station's house
 
 
-LANDSCAPE = Sheet(name="landscape", width=1123, height=794, margin=24, panel=286, map_height_min=420)  # A4
-NARROW = Sheet(name="narrow", width=360, height=0, margin=8, panel=0, map_height_min=400)  # a phone
+LANDSCAPE = Sheet(name="landscape", width=1123, height=794, margin=24, panel=286, map_height_min=420, spot=16)  # A4
+NARROW = Sheet(name="narrow", width=360, height=0, margin=8, panel=0, map_height_min=400, spot=13)  # a phone
 
 
 def draw(
@@ -135,7 +136,8 @@ def draw(
     strip_height = _strip(_Column(x=0, y=0, width=inner), words).y
     map_width = inner - (sheet.panel + 16 if sheet.panel else 0)
     map_height = max(sheet.map_height_min, sheet.height - head.y - strip_height - sheet.margin - 16)
-    chart = _Chart.of(coverage, words, width=map_width, height=map_height, boundaries=boundaries)
+    spot = None if boundaries else sheet.spot
+    chart = _Chart.of(coverage, words, width=map_width, height=map_height, spot=spot)
     below = head.y + 8 + map_height + 8
     strip = _strip(_Column(x=sheet.margin, y=below, width=inner), words)
     side = (
@@ -437,12 +439,22 @@ class _Box:
 
 @dataclass(frozen=True, slots=True)
 class _Label:
-    """Lines in a box; the first line may be bold. `tail` is the far end of a leader line, if one is needed."""
+    """Lines in a box, the first one bold. `leader`: the line from mark to box, if they are apart."""
 
     box: _Box
     lines: tuple[str, ...]
     anchor: str
-    tail: Spot | None = None
+    leader: tuple[Spot, Spot] | None = None
+
+    @property
+    def boxes(self) -> list[_Box]:
+        """The ground it takes up; a leader line as a row of dots, so that no name is laid over it."""
+        if self.leader is None:
+            return [self.box]
+        (x, y), (end_x, end_y) = self.leader
+        dots = max(1, int(hypot(end_x - x, end_y - y) // 4))
+        steps = [n / dots for n in range(dots)]
+        return [self.box, *(_around(x + (end_x - x) * t, y + (end_y - y) * t, 2) for t in steps)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,14 +477,15 @@ class _Chart:
         return sum(len(place.rows) for n, place in enumerate(self.places) if n not in self.labels)
 
     @classmethod
-    def of(cls, coverage: Coverage, words: _Words, *, width: float, height: float, boundaries: bool) -> _Chart:
+    def of(cls, coverage: Coverage, words: _Words, *, width: float, height: float, spot: float | None) -> _Chart:
+        """`spot`: the radius of a village's mark where no cell may be drawn; None draws cells and small marks."""
         stations = [s for s in coverage.stations if s.point is not None and s.state in STATION_WORDS]
         points = [row.point for row in coverage.villages if row.point is not None]
         points += [row.point for row in stations if row.point is not None]
         project, scale = _projection(points, coverage.settings.radius_m, width, height)
         places = _places(coverage.villages, project)
         sites = tuple(_site(station, station.point, project) for station in stations if station.point is not None)
-        marker = 6.0 if boundaries else 16.0
+        marker = spot or 6.0
         labels, site_labels = _labelled(places, sites, words, width=width, height=height, marker=marker)
         spots = [(place.x, place.y) for place in places]
         return cls(
@@ -482,7 +495,7 @@ class _Chart:
             radius_px=coverage.settings.radius_m * scale,
             places=places,
             sites=sites,
-            cells=tuple(tuple(cell) for cell in nearest_cells(spots, width, height)) if boundaries else (),
+            cells=tuple(tuple(cell) for cell in nearest_cells(spots, width, height)) if spot is None else (),
             labels=labels,
             site_labels=site_labels,
             marker=marker,
@@ -501,8 +514,8 @@ def _projection(points: Sequence[Point], radius_m: int, width: float, height: fl
     degree_m = EARTH_RADIUS_M * radians(1)
     shrink = cos(radians((south + north) / 2))
     # Room for names at the edge; and a town of one village still shows the circle around its station.
-    wide = max((east - west) * degree_m * shrink, radius_m) + 0.5 * radius_m
-    high = max((north - south) * degree_m, radius_m) + 0.5 * radius_m
+    wide = max((east - west) * degree_m * shrink, 1.7 * radius_m) + 0.5 * radius_m
+    high = max((north - south) * degree_m, 1.7 * radius_m) + 0.5 * radius_m
     scale = min(width / wide, height / high)
 
     def project(point: Point) -> Spot:
@@ -534,8 +547,9 @@ def _site(station: StationRow, point: Point, project: _Project) -> _Site:
 _LINE, _PAD = 18, 4
 # Right first, as one reads; then around the mark, then farther out on a leader line.
 _DIRECTIONS = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
-_DISTANCES = (0, 14, 30)
-_LEVELS = 4  # of detail, see _village_texts
+_DISTANCES = (0, 14, 30, 46)
+# The fullest text of _village_texts that is tried, attempt by attempt; with bare names several orders are worth a try.
+_LEVELS = (0, 1, 2, 3, 3, 3, 3, 3, 3)
 
 
 def _labelled(
@@ -547,7 +561,8 @@ def _labelled(
     height: float,
     marker: float,
 ) -> tuple[dict[int, _Label], dict[int, _Label]]:
-    """Names where they hide no mark and no other name: villages first, then stations where there is room.
+    """Names where they hide no mark and no other name: villages first, the most crowded before the others, then
+    stations where there is room.
 
     All villages are tried with the fullest text, then with less, until every one has its name. One that fits nowhere
     even so is left out; the chart counts it, and the table beside the map has it.
@@ -558,13 +573,16 @@ def _labelled(
     reaches = [max([marker] + [11 for s in sites if hypot(s.x - p.x, s.y - p.y) < 12]) for p in places]
     texts = [_village_texts(place, words) for place in places]
     labels: dict[int, _Label] = {}
-    for level in range(_LEVELS):
-        attempt = _named(places, reaches, [each[min(level, len(each) - 1) :] for each in texts], free.copy())
+    order = sorted(range(len(places)), key=lambda n: (_room(places[n], places), n))
+    for level in _LEVELS:
+        shorter = [each[min(level, len(each) - 1) :] for each in texts]
+        attempt = _named(places, reaches, shorter, order, free.copy())
         if len(attempt) > len(labels):
             labels = attempt
         if len(labels) == len(places):
             break
-    free.taken += [label.box for label in labels.values()]
+        order.sort(key=attempt.__contains__)  # who found no room goes first next time
+    free.taken += [box for label in labels.values() for box in label.boxes]
     _enrich(labels, places, reaches, texts, free)
     return labels, _station_names(sites, free)
 
@@ -573,15 +591,15 @@ _Texts = Sequence[tuple[str, ...]]  # what could stand beside one mark, the full
 
 
 def _named(
-    places: Sequence[_Place], reaches: Sequence[float], texts: Sequence[_Texts], free: _Free
+    places: Sequence[_Place], reaches: Sequence[float], texts: Sequence[_Texts], order: Iterable[int], free: _Free
 ) -> dict[int, _Label]:
-    """Labels by index of the place, the most crowded places first; only the texts given are tried."""
+    """Labels by index of the place, set in `order`; only the texts given are tried."""
     labels: dict[int, _Label] = {}
-    for n in sorted(range(len(places)), key=lambda n: (_room(places[n], places), n)):
+    for n in order:
         label = free.fit(places[n].x, places[n].y, reaches[n], texts[n])
         if label:
             labels[n] = label
-            free.taken.append(label.box)
+            free.taken += label.boxes
     return labels
 
 
@@ -595,19 +613,19 @@ def _enrich(
     """Gives back to single labels what the least of them had to go without, where there is room close by."""
     for n, label in labels.items():
         fuller = [lines for lines in texts[n] if len(lines) > len(label.lines)]
-        free.taken.remove(label.box)
+        free.taken = [box for box in free.taken if box not in label.boxes]
         better = free.fit(places[n].x, places[n].y, reaches[n], fuller, distances=(0,)) if fuller else None
         labels[n] = better or label
-        free.taken.append(labels[n].box)
+        free.taken += labels[n].boxes
 
 
 def _station_names(sites: Sequence[_Site], free: _Free) -> dict[int, _Label]:
     labels: dict[int, _Label] = {}
     for n, site in enumerate(sites):
         label = free.fit(site.x, site.y, 11, [(_short(site.row.name),)])
-        if label and label.tail is None:
+        if label and label.leader is None:
             labels[n] = label
-            free.taken.append(label.box)
+            free.taken += label.boxes
     return labels
 
 
@@ -649,14 +667,16 @@ class _Free:
         """A free label for the mark at (x, y): close by rather than full, but with more than a bare name rather than
         close by; and over the mark's own ground rather than over a neighbour's."""
         for lines, away in [(t, a) for a in distances for t in texts[:-1]] + [(texts[-1], a) for a in distances]:
-            tries = [_beside(x, y, reach + 3 + away, d, lines, with_tail=away > 0) for d in _DIRECTIONS]
-            open_tries = [label for label in tries if self._is_free(label.box)]
+            tries = [_beside(x, y, reach + 3, away, d, lines, self.width) for d in _DIRECTIONS]
+            open_tries = [label for label in tries if self._is_free(label)]
             if open_tries:
                 return min(open_tries, key=lambda label: not self._is_own(label.box, x, y))
         return None
 
-    def _is_free(self, box: _Box) -> bool:
-        return box.inside(self.width, self.height) and not any(box.meets(other) for other in self.taken)
+    def _is_free(self, label: _Label) -> bool:
+        if not label.box.inside(self.width, self.height):
+            return False
+        return not any(box.meets(other) for box in label.boxes for other in self.taken)
 
     def _is_own(self, box: _Box, x: float, y: float) -> bool:
         corners = [(cx, cy) for cx in (box.left, box.right) for cy in (box.top, box.bottom)]
@@ -667,18 +687,30 @@ class _Free:
 
 
 def _beside(
-    x: float, y: float, gap: float, direction: tuple[int, int], lines: tuple[str, ...], *, with_tail: bool
+    x: float,
+    y: float,
+    reach: float,
+    away: float,
+    direction: tuple[int, int],
+    lines: tuple[str, ...],
+    map_width: float,
 ) -> _Label:
+    """The label on one side of a mark of radius `reach`, `away` pixels off and then on a leader line. Above or below
+    a mark near the edge it is shifted into the map."""
     right, down = direction
     wide = max(_width(line, _NAME) for line in lines) + 2 * _PAD
     high = len(lines) * _LINE + 2
-    if right and down:
-        gap *= 0.7
-    left = x + gap if right > 0 else x - gap - wide if right < 0 else x - wide / 2
+    slant = 0.7 if right and down else 1.0
+    gap = (reach + away) * slant
+    centred = min(max(x - wide / 2, 2), map_width - wide - 2)
+    left = x + gap if right > 0 else x - gap - wide if right < 0 else centred
     top = y + gap if down > 0 else y - gap - high if down < 0 else y - high / 2
     box = _Box(left, top, left + wide, top + high)
-    tail = (min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)) if with_tail else None
-    return _Label(box, lines, {1: "start", -1: "end", 0: "middle"}[right], tail)
+    anchor = {1: "start", -1: "end", 0: "middle"}[right]
+    if not away:
+        return _Label(box, lines, anchor)
+    start = (x + right * reach * slant, y + down * reach * slant)
+    return _Label(box, lines, anchor, (start, (x + right * gap, y + down * gap)))
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------
@@ -691,7 +723,7 @@ def _map(chart: _Chart, words: _Words, ids: str, link: Callable[[str], str] | No
     villages = [_village(n, chart, words, ids, link) for n in order]
     return [
         _tag("g", *clipped, clip_path=f"url(#{ids}-clip)"),
-        *(_leader(place, chart.labels.get(n)) for n, place in enumerate(chart.places)),
+        *(_leader(label) for label in chart.labels.values()),
         _tag("g", *villages, role="list" if link else None),
         *(_station(n, chart, words) for n in range(len(chart.sites))),
         *([] if chart.places else [_nothing(chart, words)]),
@@ -742,11 +774,10 @@ def _circle(x: float, y: float, r: float, *, stroke_width: float) -> str:
     )
 
 
-def _leader(place: _Place, label: _Label | None) -> str:
-    if label is None or label.tail is None:
+def _leader(label: _Label) -> str:
+    if label.leader is None:
         return ""
-    x, y = label.tail
-    return _tag("path", d=f"M{_n(place.x)} {_n(place.y)}L{_n(x)} {_n(y)}", stroke=INK, fill="none")
+    return _tag("path", d=_outline(label.leader).removesuffix("Z"), stroke=INK, fill="none")
 
 
 def _village(n: int, chart: _Chart, words: _Words, ids: str, link: Callable[[str], str] | None) -> str:
@@ -902,9 +933,12 @@ def _n(value: float) -> str:
     return "0" if shown == "-0" else shown
 
 
+_SLIM = frozenset(" .,:;'|!()[]fijlrtI")
+
+
 def _width(text: str, size: float) -> float:
-    """Estimated width: a Chinese character is as wide as high, a Latin one a little more than half."""
-    return sum(size if east_asian_width(char) in "WFA" else size * 0.58 for char in text)
+    """Estimated width: a Chinese character is as wide as high, a Latin one about half; the font is the reader's."""
+    return sum(size if east_asian_width(char) in "WFA" else size * (0.34 if char in _SLIM else 0.58) for char in text)
 
 
 _TOKEN = re.compile("(?:[!-~]{1,24}|\\s|.)[\u3001\u3002\uff0c\uff1a\uff1b\uff09,.;:)%]*\\s*", re.DOTALL)
