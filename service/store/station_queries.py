@@ -1,0 +1,106 @@
+"""Reading for the pages of a desk: one case with its whole life, who reported it, and figures for watching a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from service.domain import facts as f
+from service.domain.opinion_fold import fold
+from service.domain.opinions import Opinion, State
+from service.domain.people import Reporter
+from service.store import codec, queries
+from service.store.queries import OpinionFilter
+from service.store.vault import CannotOpen, StationSeal
+from sync.events import Scope, Subject
+from sync.ledger import Ledger
+from sync.tables import ledger_events, ledger_once
+
+
+def case(
+    connection: Connection, ledger: Ledger, hub_nodes: frozenset[str], opinion_id: str, within: OpinionFilter
+) -> Opinion | None:
+    """The opinion with its timeline, folded from the ledger; None when there is none within these bounds."""
+    row = queries.opinion(connection, opinion_id)
+    if row is None or (within.station or row.station) != row.station or (within.unit or row.unit) != row.unit:
+        return None
+    subject = Subject(f"opinion/{opinion_id}")
+    events = ledger.read_subjects(connection, [subject]).get(subject, [])
+    found = fold(opinion_id, [codec.recorded(event, hub_nodes) for event in events])
+    return None if found.state is State.NEW else found
+
+
+def opinion_of_form(connection: Connection, scope: Scope, form: str) -> str | None:
+    """Id of the opinion that a form registered: how a form sent twice finds its first answer."""
+    once, event = ledger_once.c, ledger_events.c
+    query = (
+        select(event.subject)
+        .join(ledger_once, (once.stream_id == event.stream_id) & (once.seq == event.seq))
+        .where(once.scope == scope, once.key == f"form:{form}")
+    )
+    subject = connection.execute(query).scalar()
+    return subject.removeprefix("opinion/") if subject and subject.startswith("opinion/") else None
+
+
+# --- people ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownReporter:
+    """Who reported an opinion, as far as this node can read it; `readable` is False for what another node sealed."""
+
+    person: str
+    secrecy: str
+    readable: bool
+    erased: bool = False
+    who: Reporter = Reporter()
+
+
+def reporter(connection: Connection, ledger: Ledger, seal: StationSeal, person: str) -> KnownReporter:
+    """The person as recorded. Callers decide who may look; what is shown unasked must be masked."""
+    subject = Subject(f"person/{person}")
+    for event in reversed(ledger.read_subjects(connection, [subject]).get(subject, [])):
+        if event.kind != f.PersonRecorded.KIND:
+            continue
+        if event.body is None:
+            return KnownReporter(person=person, secrecy="", readable=False, erased=True)
+        fact = codec.decode(event.kind, event.version, event.body)
+        if isinstance(fact, f.PersonRecorded):
+            return _opened(fact, seal, person)
+    return KnownReporter(person=person, secrecy="", readable=False)
+
+
+def _opened(fact: f.PersonRecorded, seal: StationSeal, person: str) -> KnownReporter:
+    if not fact.sealed:
+        who = Reporter(name=fact.name, phone=fact.phone, address=fact.address, gender=fact.gender)
+        return KnownReporter(person=person, secrecy=fact.secrecy, readable=True, who=who)
+    try:
+        who = msgspec.json.decode(seal.open(fact.sealed, person), type=Reporter)
+    except (CannotOpen, ValueError):
+        return KnownReporter(person=person, secrecy=fact.secrecy, readable=False)
+    return KnownReporter(person=person, secrecy=fact.secrecy, readable=True, who=who)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts for watching a node."""
+
+    pending: int
+    quarantined: int
+    open: int
+    by_state: dict[str, int]
+
+
+def figures(connection: Connection, ledger: Ledger) -> Figures:
+    by_state = queries.count_by_state(connection, OpinionFilter())
+    ended = queries.FINISHED
+    return Figures(
+        pending=ledger.pending_count(connection), quarantined=len(ledger.quarantined(connection)),
+        open=sum(count for state, count in by_state.items() if state not in ended),
+        by_state={state.value: count for state, count in by_state.items()},
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The pages: server-rendered, working with scripts off and the network down. A view parses, calls, renders."""

@@ -1,0 +1,321 @@
+"""Codes into words. The terms are those of the people at the desk: 意见, 来访群众, 承办单位, 办理.
+
+Every label is a message id in Chinese; `word` and `refusal` give it in the reader's language. `N_` marks a text for
+the catalogue without translating it yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask_babel import gettext
+
+from service.domain.refusals import Refused
+from service.domain.working_days import Term
+
+
+def N_(text: str) -> str:
+    return text
+
+
+LABELS: Final[dict[str, dict[str, str]]] = {
+    "state": {
+        "registered": N_("已登记(待筛选)"),
+        "needs_info": N_("待补充"),
+        "direct": N_("待直接答复"),
+        "dispatched": N_("已交办(待签收)"),
+        "handling": N_("办理中"),
+        "return_pending": N_("退回待审"),
+        "suspended": N_("挂账"),
+        "reply_review": N_("答复待审"),
+        "replied": N_("已答复(待回访)"),
+        "reopened": N_("重新办理"),
+        "closed": N_("已办结"),
+        "explained": N_("已解释办结"),
+        "merged": N_("已并案"),
+        "withdrawn": N_("已撤回"),
+        "void": N_("作废"),
+    },
+    # What a citizen reads; {unit} is filled in where the state names one.
+    "public_state": {
+        "registered": N_("您的意见已登记,正在筛选"),
+        "needs_info": N_("需要您补充情况"),
+        "direct": N_("正在准备答复"),
+        "dispatched": N_("已交办给%(unit)s"),
+        "handling": N_("%(unit)s正在办理"),
+        "return_pending": N_("%(unit)s提出退回,乡镇正在审核"),
+        "suspended": N_("暂时挂账,到期复核"),
+        "reply_review": N_("%(unit)s已提交答复,乡镇正在审核"),
+        "replied": N_("已答复"),
+        "reopened": N_("正在重新办理"),
+        "closed": N_("已办结"),
+        "explained": N_("已解释说明并办结"),
+        "merged": N_("已与相同意见合并办理"),
+        "withdrawn": N_("已撤回"),
+        "void": N_("已作废"),
+    },
+    "route": {
+        "direct": N_("直接答复"),
+        "assign": N_("交办办理"),
+        "transfer": N_("依法转交"),
+        "explain": N_("解释说明"),
+    },
+    "source": {
+        "reception": N_("接待"),
+        "visit": N_("走访"),
+        "call": N_("来电"),
+        "letter": N_("来信"),
+        "online": N_("网络"),
+        "deputy_code": N_("代表码"),
+        "meeting": N_("会议"),
+    },
+    "urgency": {"normal": N_("一般"), "urgent": N_("紧急"), "critical": N_("特急")},
+    "secrecy": {"open": N_("公开姓名"), "unit": N_("对承办单位保密"), "anonymous": N_("全程匿名")},
+    "outcome": {
+        "A": N_("已解决"),
+        "B": N_("正在解决"),
+        "C": N_("列入计划"),
+        "D": N_("留作参考(解释说明)"),
+    },
+    "way": {
+        "face": N_("当面"),
+        "phone": N_("电话"),
+        "letter": N_("书面"),
+        "sms": N_("短信"),
+        "online": N_("网上"),
+    },
+    "rating": {"satisfied": N_("满意"), "fair": N_("基本满意"), "dissatisfied": N_("不满意")},
+    "by": {"citizen": N_("群众"), "deputy": N_("代表")},
+    "clock": {
+        "K0": N_("全程"),
+        "K1": N_("筛选"),
+        "K2": N_("办理"),
+        "K3": N_("直接答复"),
+        "K4": N_("回访"),
+        "K5": N_("法定答复"),
+    },
+    "level": {"0": N_("到期提醒"), "1": N_("催办"), "2": N_("黄牌"), "3": N_("红牌"), "4": N_("主席团督办")},
+    "card_reason": {
+        "half_term": N_("期限过半"),
+        "due_soon": N_("即将到期"),
+        "overdue": N_("已逾期"),
+        "unsigned": N_("逾期未签收"),
+        "no_feedback": N_("催办后未反馈"),
+        "yellow_cards": N_("同一单位黄牌累计"),
+        "dissatisfied": N_("群众两次不满意"),
+        "key_item": N_("主席团选定的重点事项"),
+        "reopened": N_("多次重新办理"),
+        "plan_missed": N_("挂账计划未按期完成"),
+    },
+    "role": {
+        "deputy": N_("代表"),
+        "liaison": N_("联络员"),
+        "chief": N_("站长"),
+        "clerk": N_("枢纽受理员"),
+        "chair": N_("人大主席"),
+        "presidium": N_("主席团"),
+        "handler": N_("承办单位经办"),
+        "unit_head": N_("承办单位负责人"),
+        "auditor": N_("审计员"),
+        "admin": N_("管理员"),
+        "system": N_("系统"),
+        "town_leader": N_("镇分管领导"),
+    },
+    "tier": {"central": N_("中心站"), "station": N_("联络站"), "point": N_("联络点")},
+    "deputy_level": {"city": N_("市"), "county": N_("县"), "town": N_("镇")},
+    "day_kind": {
+        "workday": N_("工作日"),
+        "make_up": N_("调休上班"),
+        "weekend": N_("周末"),
+        "holiday": N_("放假"),
+        "paused": N_("暂停计时"),
+    },
+    "day_status": {"published": N_("公布"), "provisional": N_("暂估"), "local": N_("本地")},
+    # The timeline: what happened, by kind of fact.
+    "fact": {
+        "opinion.registered": N_("登记"),
+        "opinion.info_requested": N_("要求补充"),
+        "opinion.info_supplied": N_("补充完成"),
+        "opinion.merged": N_("并案"),
+        "opinion.unmerged": N_("解除并案"),
+        "opinion.routed_direct": N_("分流: 直接答复"),
+        "opinion.answered": N_("直接答复"),
+        "opinion.dispatched": N_("交办"),
+        "opinion.explained": N_("解释说明"),
+        "opinion.signed": N_("签收"),
+        "opinion.return_requested": N_("申请退回"),
+        "opinion.return_granted": N_("同意改派"),
+        "opinion.return_refused": N_("驳回退回申请(须继续办理)"),
+        "opinion.progressed": N_("阶段反馈"),
+        "opinion.extension_requested": N_("申请延期"),
+        "opinion.extension_decided": N_("延期审批"),
+        "opinion.suspension_requested": N_("申请挂账"),
+        "opinion.suspended": N_("批准挂账"),
+        "opinion.resumed": N_("恢复办理"),
+        "opinion.reply_submitted": N_("提交答复"),
+        "opinion.reply_rejected": N_("答复退回修改"),
+        "opinion.reply_delivered": N_("审核通过并送达"),
+        "opinion.followed_up": N_("回访"),
+        "opinion.rated": N_("评价"),
+        "opinion.reopen_requested": N_("申请重新办理"),
+        "opinion.reopened": N_("重新办理"),
+        "opinion.closed": N_("办结"),
+        "opinion.withdrawn": N_("撤回"),
+        "opinion.voided": N_("作废"),
+        "opinion.solved_later": N_("跟踪销号"),
+        "opinion.card_fired": N_("督办"),
+        "opinion.card_answered": N_("督办反馈"),
+        "opinion.card_revoked": N_("撤销督办"),
+        "opinion.key_selected": N_("选为重点督办"),
+    },
+    # Field labels, shared by forms and by the sentences that refuse a field.
+    "field": {
+        "username": N_("账号"),
+        "password": N_("密码"),
+        "old": N_("当前密码"),
+        "new": N_("新密码"),
+        "again": N_("再输入一次新密码"),
+        "title": N_("标题"),
+        "body": N_("反映事项(请记录原话)"),
+        "wish": N_("具体诉求"),
+        "source": N_("反映方式"),
+        "category": N_("类别"),
+        "area": N_("所在村(居)"),
+        "grid": N_("所在网格"),
+        "affected": N_("涉及人数"),
+        "urgency": N_("紧急程度"),
+        "secrecy": N_("保密要求"),
+        "name": N_("姓名"),
+        "phone": N_("电话"),
+        "address": N_("住址"),
+        "gender": N_("性别"),
+        "proxy_deputy": N_("代反映代表"),
+        "notice_read": N_("告知书已宣读"),
+        "held_on": N_("接待日期"),
+        "headcount": N_("接待人次"),
+        "deputies": N_("到场代表"),
+        "note": N_("备注"),
+        "text": N_("答复内容"),
+        "outcome": N_("结果分类"),
+        "way": N_("方式"),
+        "basis": N_("政策或事实依据"),
+        "reason": N_("原因"),
+        "channel": N_("告知渠道"),
+        "talk": N_("谈话记录"),
+        "confirmed": N_("来访群众已确认"),
+        "attempts": N_("联系次数"),
+        "solved": N_("是否解决"),
+        "rating": N_("满意度"),
+        "overall": N_("满意度"),
+        "reached": N_("是否联系上"),
+        "unit": N_("主办单位"),
+        "co_units": N_("会办单位"),
+        "requirement": N_("办理要求"),
+        "duty_basis": N_("职责依据"),
+        "important": N_("重要意见"),
+        "widespread": N_("普遍性问题"),
+        "hard": N_("涉及面广或难度大"),
+        "adopted_by": N_("采纳为建议的代表"),
+        "letter_no": N_("主席团转交函号"),
+        "evidence": N_("佐证材料"),
+        "plan": N_("计划"),
+        "promised_on": N_("计划完成日期"),
+        "policy_basis": N_("政策依据"),
+        "defects": N_("需修改之处"),
+        "proof": N_("送达凭证"),
+        "code": N_("查询码"),
+        "station": N_("联络站"),
+        "role": N_("角色"),
+    },
+    # Why an exchange with the hub did not go through, as the sync library names it.
+    "sync_error": {
+        "unreachable": N_("连不上乡镇服务器。记录不受影响,系统会自动重试;请检查网线和路由器。"),
+        "timed_out": N_("线路太慢,本次没有传完。系统会自动重试,并减小每次传送的量。"),
+        "tls_failed": N_("安全连接失败。请先核对本机日期和时间,再联系乡镇管理员检查证书。"),
+        "captive_portal": N_("网络要求先登录上网认证页面。请在本机打开浏览器完成认证。"),
+        "answer_cut": N_("传送中途断线。系统会自动重试,不会重复也不会丢失。"),
+        "peer_busy": N_("乡镇服务器繁忙,稍后自动重试。"),
+        "peer_failed": N_("乡镇服务器内部故障,稍后自动重试;若持续出现请告知乡镇管理员。"),
+        "format_unsupported": N_("两端软件版本不一致,请更新软件。已记录的内容不会丢失。"),
+        "too_large": N_("单次传送内容过大,系统会自动分批重试。"),
+        "unexpected_answer": N_("对方不像是乡镇服务器,请核对服务器地址。"),
+        "unknown_peer": N_("乡镇服务器不认识本站,请向乡镇索取接入码重新接入。"),
+        "peer_revoked": N_("本机的接入资格已被收回。请保留本机硬盘并联系乡镇。"),
+        "bad_signature": N_("签名核对不通过,没有存入任何内容。请联系乡镇管理员。"),
+        "wrong_recipient": N_("应答的不是本镇的服务器,请核对服务器地址。"),
+        "not_granted": N_("乡镇没有给本站这部分权限,请联系乡镇管理员。"),
+        "fork_found": N_("发现两台电脑使用同一身份,请立即联系乡镇管理员。"),
+        "counter_too_low": N_("请求序号过旧,系统会自动重试;若持续出现,可能有另一台电脑在使用本站身份。"),
+    },
+    # Refusals: the sentence for a code; %(field)s is the field's label.
+    "refusal": {
+        "required": N_("请填写“%(field)s”。"),
+        "too_long": N_("“%(field)s”太长,最多 %(limit)s 个字。"),
+        "unknown_choice": N_("“%(field)s”的选项无效,请重新选择。"),
+        "out_of_range": N_("“%(field)s”应在 %(low)s 到 %(high)s 之间。"),
+        "not_a_number": N_("“%(field)s”请填整数,例如 3。"),
+        "not_a_date": N_("“%(field)s”请填日期,例如 2026-11-23。"),
+        "not_in_future": N_("“%(field)s”不能晚于今天。"),
+        "notice_needed": N_("登记姓名、电话或住址前,请先宣读个人信息告知书并勾选。"),
+        "bad_credentials": N_("账号或密码不正确。"),
+        "locked": N_("输错次数过多,请在 %(minutes)s 分钟后再试。"),
+        "not_the_same": N_("两次输入的新密码不一致。"),
+        "password_length": N_("密码长度应为 %(low)s 到 %(high)s 位。"),
+        "password_known": N_("这个密码太容易被猜到,请换一个。"),
+        "taken": N_("“%(field)s”已被使用。"),
+        "chair_only": N_("此原因只能由人大主席作出解释说明。"),
+        "two_attempts": N_("来访群众未确认时,须至少联系两次。"),
+        "important_or_widespread": N_("依法转交须标明“重要意见”或“普遍性问题”。"),
+        "deputy_or_letter": N_("请选择采纳为建议的代表,或填写主席团转交函号。"),
+        "follow_up_first": N_("请先回访:联系上一次,或在不同日期联系两次未果,方可办结。"),
+        "reopen_pending": N_("群众已申请重新办理,请先由乡镇处理该申请。"),
+        "reopen_window_over": N_("申请重新办理的期限已于 %(last)s 届满。"),
+        "not_yet_replied": N_("意见还没有答复,暂不能评价或申请重新办理。"),
+        "hub_only": N_("此步骤只能在乡镇枢纽办理。"),
+        "locked_category": N_("检举控告、涉法涉诉类意见不得交办或转交,请作解释说明并告知渠道。"),
+        "registered_before": N_("这份意见已经登记过,没有重复登记。"),
+        "not_allowed": N_("您的角色不能办理此步骤。"),
+        "wrong_state": N_("此意见目前的状态不能办理此步骤,可能已有人办理。"),
+        "not_found": N_("没有找到所要的内容。"),
+        "invalid_form": N_("请按提示修改后再提交。"),
+        "not_yourself": N_("不能停用自己的账号。"),
+        "unknown_code": N_("没有找到这个查询码对应的意见,请核对后再输入。"),
+        "reason_needed": N_("请写明查看来访人信息的原因。"),
+        "other_station_only": N_("该信息只有登记站可以查看。"),
+    },
+}
+
+
+def word(code: object, group: str, **data: object) -> str:
+    """The label of a code in the reader's language; an unknown code is shown as it is rather than hidden."""
+    label = LABELS[group].get(str(code))
+    return gettext(label, **data) if label else str(code)
+
+
+def choices(group: str, *codes: str) -> list[tuple[str, str]]:
+    """(code, label) pairs for a select; all of the group when no codes are given."""
+    return [(code, word(code, group)) for code in codes or LABELS[group]]
+
+
+def refusal(refused: Refused) -> str:
+    """The sentence for a refusal, naming its field; a code this page does not know yet is shown as it is."""
+    field = word(refused.field, "field") if refused.field else ""
+    label = LABELS["refusal"].get(refused.code)
+    if label is None:
+        return gettext("系统没有接受(代码 %(code)s)。", code=refused.code)
+    return gettext(label, **{"field": field, **refused.data})
+
+
+def sync_error(code: str) -> str:
+    label = LABELS["sync_error"].get(code)
+    return gettext(label) if label else gettext("同步没有完成(代码 %(code)s),系统会自动重试。", code=code)
+
+
+def term(text: str) -> str:
+    """`5wd` → 5 个工作日."""
+    length = Term.parse(text)
+    if length.unit == "wd":
+        return gettext("%(n)s 个工作日", n=length.amount)
+    if length.unit == "mo":
+        return gettext("%(n)s 个月", n=length.amount)
+    return gettext("%(n)s 天", n=length.amount)
