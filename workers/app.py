@@ -120,8 +120,9 @@ def ring_all(app: Celery, role: NodeRole) -> None:
 
 def quiet_celery() -> None:
     """Two lines for each ring every few seconds would bury what matters; our own jobs log what they did."""
-    for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
+    for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.request", "celery.beat"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # warns that the in-process broker has no host name
 
 
 def __getattr__(name: str) -> Celery:

@@ -46,7 +46,7 @@ def run(job: Job, node: Node) -> None:
     """
     if node.settings.role not in job.roles:
         return
-    with bound_contextvars(job=job.name, job_id=uuid.uuid4().hex[:8]):
+    with bound_contextvars(node=node.settings.role.value, job=job.name, job_id=uuid.uuid4().hex[:8]):
         began, started_at = time.monotonic(), node.now()
         worked = _swept(job, node)
         if worked.count:
