@@ -355,6 +355,11 @@ def decode_error(body: bytes) -> SyncError:
         code, data = msgspec.msgpack.decode(body, type=tuple[str, dict[str, Datum]])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Malformed(what="refusal") from None
+    return decode_refusal(code, data)
+
+
+def decode_refusal(code: str, data: dict[str, Datum]) -> SyncError:
+    """The named error a peer stated; `RefusedByPeer` for codes of a newer version."""
     known = by_code(code)
     if known is None:
         return RefusedByPeer(reason=code[:64])

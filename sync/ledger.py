@@ -10,12 +10,18 @@ from hashlib import sha256
 from sqlalchemy import BigInteger, Connection, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from sync import bulk, pending, positions, stored, streams
+from sync import bulk, checking, erasing, pending, positions, stored, streams
+from sync.accepting import Accepted, Accepter
 from sync.appending import Appender
-from sync.events import Event, EventDraft, Scope, Subject
+from sync.bundle import Bundle
+from sync.checking import Problem
+from sync.events import Event, EventDraft, Scope, Stream, Subject
 from sync.identity import Identity, Vault
+from sync.limits import Limits
+from sync.packing import Budget, Packed, Packer, chain_at
+from sync.peers import Peer
 from sync.pending import Quarantined
-from sync.positions import Heads
+from sync.positions import Heads, Position, Range
 from sync.stored import Sealer
 from sync.tables import ledger_events
 
@@ -27,11 +33,15 @@ _LOCK = text(
 class Ledger:
     """A node's streams, pending subjects and quarantine. Holds no state of its own; threads may share it."""
 
-    def __init__(self, identity: Identity, now: Callable[[], datetime], vault: Vault | None = None) -> None:
+    def __init__(
+        self, identity: Identity, now: Callable[[], datetime], vault: Vault | None = None, limits: Limits | None = None
+    ) -> None:
         self.identity = identity
         self._now = now
         self._sealer = Sealer(vault)
         self._appender = Appender(identity, self._sealer)
+        self._accepter = Accepter(identity, self._sealer, limits or Limits())
+        self._packer = Packer(identity, self._sealer)
 
     # --- own facts -------------------------------------------------------------------------------------------
 
@@ -41,6 +51,39 @@ class Ledger:
         Raises `AlreadyRecorded` when a draft's `once` key was used in the scope; then none of them is stored.
         """
         return self._appender.append(conn, scope, drafts, self._now())
+
+    def erase(self, conn: Connection, event_ids: Sequence[str]) -> int:
+        """Empty the bodies of these events wherever they stand here; the number emptied. The chains still verify."""
+        return erasing.erase(conn, self._sealer, event_ids, self._now())
+
+    # --- streams of others -------------------------------------------------------------------------------------
+
+    def accept(self, conn: Connection, bundle: Bundle, peer: Peer) -> Accepted:
+        """Verify and store what a peer sent, each event once; what it touches is marked pending."""
+        return self._accepter.accept(conn, bundle, peer, self._now())
+
+    def pack(self, conn: Connection, ranges: Sequence[Range], budget: Budget, recipient: str) -> Packed | None:
+        """A signed bundle with as many of the ranges as the budget holds; None when there is nothing to send."""
+        return self._packer.pack(conn, ranges, budget, recipient, self._now())
+
+    def own_heads(self, conn: Connection) -> Heads:
+        """Heads of this node's own streams, of every epoch and scope."""
+        rows = streams.everything(conn)
+        own = (row for row in rows if row.seq and row.stream.origin.node == self.identity.node)
+        return {row.stream: Position(row.seq, row.chain) for row in own}
+
+    def contradicted(self, conn: Connection, theirs: Heads) -> list[Stream]:
+        """Streams whose stated head lies within ours and has another chain: they can never become equal."""
+        found = []
+        for stream, head in theirs.items():
+            row = streams.find(conn, stream)
+            if row is not None and 0 < head.seq <= row.seq and chain_at(conn, row, head.seq) != head.chain:
+                found.append(stream)
+        return found
+
+    def verify(self, conn: Connection) -> list[Problem]:
+        """Everything in the ledger that does not fit; empty when all chains, ids and signatures hold."""
+        return list(checking.check(conn, self.identity, self._sealer))
 
     # --- reading ---------------------------------------------------------------------------------------------
 

@@ -50,6 +50,17 @@ def behind(theirs: Mapping[Stream, Position], ours: Mapping[Stream, Position]) -
     return sorted(lacking, key=lambda part: (part.last - part.first, str(part.stream)))
 
 
+def before_held(lacking: Iterable[Range], held: Iterable[Range]) -> list[Range]:
+    """The ranges without what the peer keeps ready behind a gap: once the gap is filled it takes that in by itself."""
+    waiting = list(held)
+    return [
+        Range(part.stream, part.first, min([part.last, *(
+            h.first - 1 for h in waiting if h.stream == part.stream and part.first < h.first <= part.last
+        )]))
+        for part in lacking
+    ]  # fmt: skip
+
+
 def merge(*statements: Mapping[Stream, Position]) -> Heads:
     """The furthest position named for each stream."""
     furthest: Heads = {}

@@ -1,0 +1,260 @@
+"""Takes bundles in: verify, store once, mark what changed. Never folds, never looks at a kind.
+
+Per segment, all checks come before the first write: is the peer granted the stream, is there a key for its origin, does
+the chain continue ours, do the origin's signatures fit. What is known already is ignored, what comes too early is held,
+what contradicts us is refused by name and kept as an incident, and the other segments go on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection, and_, delete, func, select
+
+from sync import bulk, erasing, incidents, peers, pending, streams
+from sync.appending import store_signatures
+from sync.bundle import Bundle, Segment, decode_segment, encode_segment
+from sync.errors import BadSignature, ForkFound, MalformedEvent, NotGranted, OriginRevoked, SyncError, UnknownOrigin
+from sync.events import (
+    EVENT_BODY_BYTES_MAX,
+    SALT_BYTES,
+    Header,
+    Stream,
+    Subject,
+    check_header,
+    event_id,
+    to_us,
+)
+from sync.identity import Identity, position_statement, verify
+from sync.limits import HEADER_BYTES_MAX, Limits
+from sync.packing import chain_at
+from sync.peers import Peer
+from sync.positions import Heads, Position
+from sync.stored import Sealer
+from sync.streams import StreamRow
+from sync.tables import ledger_events, ledger_held, ledger_once
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What became of a bundle. `heads`: where the touched streams stand now. `refusals`: streams that stopped."""
+
+    stored: int = 0
+    known: int = 0
+    held: int = 0
+    heads: Heads = field(default_factory=dict)
+    refusals: list[SyncError] = field(default_factory=list)
+    subjects: set[Subject] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A segment with what its receiver computes: digest of every body, chain after every event."""
+
+    segment: Segment
+    stream: Stream
+    digests: list[bytes]
+    chains: list[bytes]
+
+    def chain_after(self, seq: int) -> bytes:
+        return self.chains[seq - self.segment.first]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepter:
+    """Stores what peers send. The caller's transaction decides whether it happened."""
+
+    identity: Identity
+    sealer: Sealer
+    limits: Limits
+
+    def accept(self, conn: Connection, bundle: Bundle, peer: Peer, now: datetime) -> Accepted:
+        """Take in every segment that may be; locks streams in one order for all, so that no two wait in a circle."""
+        peers.introduce(conn, bundle.header.keys, peer, now)
+        outcome = Accepted()
+        for segment in sorted(bundle.segments, key=lambda part: (str(part.stream), part.first)):
+            self._try(conn, segment, peer, outcome, now)
+        for stream in list(outcome.heads):
+            self._fill_from_held(conn, stream, peer, outcome, now)
+        pending.mark(conn, sorted(outcome.subjects), now)
+        return outcome
+
+    def _try(self, conn: Connection, segment: Segment, peer: Peer, outcome: Accepted, now: datetime) -> None:
+        try:
+            if not peer.may_write(segment.stream):
+                raise NotGranted(stream=str(segment.stream))
+            self._take(conn, segment, peer, outcome, now)
+        except SyncError as refusal:
+            refusal.data.setdefault("stream", str(segment.stream))
+            refusal.data.setdefault("seq", segment.first)
+            outcome.refusals.append(refusal)
+            incidents.record(conn, refusal, segment, peer.node, now)
+
+    def _take(self, conn: Connection, segment: Segment, peer: Peer, outcome: Accepted, now: datetime) -> None:
+        key = self._key_for(conn, segment)
+        row = streams.lock(conn, segment.stream)
+        traced = trace(segment)
+        if segment.first > row.seq + 1:
+            self._verify(traced, key, above=0)
+            outcome.held += self._hold(conn, segment, peer, now)
+        else:
+            self._refuse_fork(conn, traced, row)
+            self._verify(traced, key, above=row.seq)
+            self._store(conn, traced, row, outcome, now)
+        if row.seq:
+            outcome.heads[row.stream] = Position(row.seq, row.chain)
+
+    # --- checks ------------------------------------------------------------------------------------------------
+
+    def _key_for(self, conn: Connection, segment: Segment) -> bytes:
+        key = peers.known_key(conn, self.identity, segment.node)
+        if key is None:
+            raise UnknownOrigin(node=segment.node)
+        known = peers.find_peer(conn, segment.node)
+        if known is not None and known.revoked_after is not None:
+            allowed = known.revoked_after.get(segment.epoch, 0)
+            if segment.last > allowed:
+                raise OriginRevoked(node=segment.node, seq=allowed)
+        return key
+
+    def _refuse_fork(self, conn: Connection, traced: Traced, row: StreamRow) -> None:
+        segment = traced.segment
+        if segment.base != chain_at(conn, row, segment.first - 1):
+            raise ForkFound(stream=str(row.stream), seq=segment.first - 1)
+        known = min(segment.last, row.seq)
+        if known >= segment.first and traced.chain_after(known) != chain_at(conn, row, known):
+            raise ForkFound(stream=str(row.stream), seq=self._first_difference(conn, traced, row, known))
+
+    def _first_difference(self, conn: Connection, traced: Traced, row: StreamRow, known: int) -> int:
+        t, first = ledger_events.c, traced.segment.first
+        query = select(t.seq, t.chain).where(t.stream_id == row.id, t.seq >= first, t.seq <= known).order_by(t.seq)
+        return next((seq for seq, chain in conn.execute(query) if chain != traced.chain_after(seq)), known)
+
+    def _verify(self, traced: Traced, key: bytes, above: int) -> None:
+        """Every signature that will be kept: we may have to pass it on."""
+        for seq, signature in traced.segment.signatures:
+            if seq > above:
+                self._verify_one(key, signature, traced, seq)
+
+    def _verify_one(self, key: bytes, signature: bytes, traced: Traced, seq: int) -> None:
+        try:
+            verify(key, signature, position_statement(traced.stream, seq, traced.chain_after(seq)))
+        except BadSignature:
+            raise BadSignature(stream=str(traced.stream), seq=seq) from None
+
+    # --- writes ------------------------------------------------------------------------------------------------
+
+    def _store(self, conn: Connection, traced: Traced, row: StreamRow, outcome: Accepted, now: datetime) -> None:
+        """Append what lies above our head; the stream's row is locked."""
+        segment = traced.segment
+        start = row.seq + 1 - segment.first
+        outcome.known += min(start, len(segment.headers))
+        if start >= len(segment.headers):
+            return
+        headers = [check_header(header) for header in segment.headers[start:]]
+        _require_rising(headers, row)
+        names = [event_id(*pair) for pair in zip(segment.headers[start:], traced.digests[start:], strict=True)]
+        erased = erasing.among(conn, names)
+        bulk.insert_rows(conn, ledger_events, self._rows(traced, row, start, headers, names, erased, to_us(now)))
+        _claim(conn, row, headers)
+        store_signatures(conn, row, [signed for signed in segment.signatures if signed[0] > row.seq])
+        row.seq, row.chain, row.lamport = segment.last, traced.chains[-1], headers[-1].lamport
+        streams.save(conn, row)
+        outcome.stored += len(headers)
+        outcome.subjects.update(Subject(header.subject) for header in headers)
+
+    def _rows(
+        self, traced: Traced, row: StreamRow, start: int, headers: Sequence[Header], names: Sequence[bytes],
+        erased: frozenset[bytes], received_us: int,
+    ) -> list[bulk.Row]:  # fmt: skip
+        """Complete rows of `ledger_events` for the segment's events from index `start`."""
+        segment, stream_id = traced.segment, row.id
+        salts = _salts(segment)[start:]
+        rows: list[bulk.Row] = []
+        columns = zip(
+            headers, names, salts, segment.headers[start:], segment.bodies[start:], traced.digests[start:],
+            traced.chains[start:], range(segment.first + start, segment.last + 1), strict=True,
+        )  # fmt: skip
+        for header, name, salt, raw, body, digest, chain, seq in columns:
+            subject, kept, left = header.subject, body, None
+            if body is None or name in erased:
+                salt, kept, left = None, None, digest
+            elif self.sealer.protects(subject):
+                assert salt is not None
+                kept = self.sealer.close(name, salt, body)
+                salt = None
+            rows.append(
+                (stream_id, seq, name, subject, header.lamport, raw, salt, kept, left, chain, received_us)
+            )
+        return rows
+
+    # --- gaps --------------------------------------------------------------------------------------------------
+
+    def _hold(self, conn: Connection, segment: Segment, peer: Peer, now: datetime) -> int:
+        """Keep an authentic segment until what precedes it arrives. The number of events held, 0 without room."""
+        t, data = ledger_held.c, encode_segment(segment)
+        held = conn.execute(select(func.sum(func.length(t.segment))).where(t.sender == peer.node)).scalar() or 0
+        if held + len(data) > self.limits.held_bytes_max:
+            return 0
+        fresh = {
+            "node": segment.node, "epoch": segment.epoch, "scope": segment.scope, "first": segment.first,
+            "last": segment.last, "segment": data, "sender": peer.node, "received_us": to_us(now),
+        }  # fmt: skip
+        conn.execute(bulk.upsert_into(conn, ledger_held).values(fresh).on_conflict_do_nothing())
+        return len(segment.headers)
+
+    def _fill_from_held(self, conn: Connection, stream: Stream, peer: Peer, outcome: Accepted, now: datetime) -> None:
+        """Take in held segments that the stream has caught up with, one after the other."""
+        t = ledger_held.c
+        is_stream = and_(t.node == stream.origin.node, t.epoch == stream.origin.epoch, t.scope == stream.scope)
+        while (head := outcome.heads.get(stream)) is not None:
+            fits = select(ledger_held).where(is_stream, t.first <= head.seq + 1).order_by(t.first).limit(1)
+            held = conn.execute(fits).one_or_none()
+            if held is None:
+                return
+            conn.execute(delete(ledger_held).where(is_stream, t.first == held.first, t.last == held.last))
+            self._try(conn, decode_segment(held.segment), peer, outcome, now)
+
+
+def trace(segment: Segment) -> Traced:
+    """Digests and chains of a segment, from the base it states. Raises `MalformedEvent` for oversized parts."""
+    chain = segment.base
+    digests: list[bytes] = []
+    chains: list[bytes] = []
+    erased = iter(segment.digests)
+    for header, salt, body in zip(segment.headers, _salts(segment), segment.bodies, strict=True):
+        if len(header) > HEADER_BYTES_MAX or (body is not None and len(body) > EVENT_BODY_BYTES_MAX):
+            raise MalformedEvent(seq=segment.first + len(chains), fault="size")
+        digest = next(erased) if body is None or salt is None else sha256(salt + body).digest()
+        chain = sha256(chain + len(header).to_bytes(4, "big") + header + digest).digest()
+        digests.append(digest)
+        chains.append(chain)
+    return Traced(segment, segment.stream, digests, chains)
+
+
+def _salts(segment: Segment) -> list[bytes | None]:
+    """The salt of each event, None where the body was erased."""
+    salts = segment.salts
+    cut = iter(range(0, len(salts), SALT_BYTES))
+    return [None if body is None else salts[(place := next(cut)) : place + SALT_BYTES] for body in segment.bodies]
+
+
+def _require_rising(headers: Sequence[Header], row: StreamRow) -> None:
+    before = row.lamport
+    for place, header in enumerate(headers, start=1):
+        if header.lamport <= before:
+            raise MalformedEvent(seq=row.seq + place, fault="lamport not rising")
+        before = header.lamport
+
+
+def _claim(conn: Connection, row: StreamRow, headers: Sequence[Header]) -> None:
+    """Remember `once` keys that were used elsewhere; the first claim stands, the fact itself is kept either way."""
+    claims = [
+        {"scope": row.stream.scope, "key": header.once, "stream_id": row.id, "seq": row.seq + place}
+        for place, header in enumerate(headers, start=1)
+        if header.once is not None
+    ]
+    if claims:
+        claims.sort(key=lambda claim: str(claim["key"]))
+        conn.execute(bulk.upsert_into(conn, ledger_once).on_conflict_do_nothing(), claims)

@@ -1,0 +1,90 @@
+"""What a peer has stated to hold of our streams, and what it therefore still lacks.
+
+A cache for the screen: the next statement of the peer decides anew. Statements carry the number of the request they
+answered, so that an answer that comes late cannot put an older level in place of a newer one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Executable, and_, func, or_, select
+
+from sync import bulk
+from sync.events import Origin, Scope, Stream, from_us, to_us, within
+from sync.identity import Identity
+from sync.peers import Peer
+from sync.positions import Heads, Position
+from sync.tables import ledger_events, ledger_streams, sync_acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Own events the peer has not confirmed; `oldest_at` is when the first of them was recorded here."""
+
+    count: int
+    oldest_at: datetime | None
+
+
+def acknowledge(conn: Connection, peer: str, stated: Heads, counter: int, now: datetime) -> None:
+    """Keep the peer's statement about streams that exist here."""
+    a = sync_acknowledged
+    ids = _ids(conn, stated)
+    rows = [
+        {"peer": peer, "stream_id": ids[stream], "seq": head.seq, "chain": head.chain, "counter": counter,
+         "stated_us": to_us(now)}
+        for stream, head in stated.items() if stream in ids
+    ]  # fmt: skip
+    if not rows:
+        return
+    insert = bulk.upsert_into(conn, a)
+    new = insert.excluded
+    renewed = {name: new[name] for name in ("seq", "chain", "counter", "stated_us")}
+    changed = and_(a.c.counter < new.counter, or_(a.c.seq != new.seq, a.c.chain != new.chain))
+    conn.execute(
+        insert.on_conflict_do_update(index_elements=[a.c.peer, a.c.stream_id], set_=renewed, where=changed), rows
+    )
+
+
+def levels(conn: Connection, peer: str) -> Heads:
+    """What the peer last stated, by stream."""
+    t, a = ledger_streams.c, sync_acknowledged.c
+    query = select(t.node, t.epoch, t.scope, a.seq, a.chain).where(a.stream_id == t.id, a.peer == peer)
+    return {
+        Stream(Origin(row.node, row.epoch), Scope(row.scope)): Position(row.seq, row.chain)
+        for row in conn.execute(query)
+    }
+
+
+def unsent(conn: Connection, identity: Identity, peer: Peer) -> Unsent:
+    """Own events above what the peer stated. For a hub (`introduces`) also those it does not let us send: they wait."""
+    rows = [
+        row for row in conn.execute(_waiting(identity, peer.node))
+        if peer.introduces or within(row.scope, peer.read_scopes)
+    ]  # fmt: skip
+    oldest = min((row.received_us for row in rows), default=None)
+    return Unsent(sum(row.lacking for row in rows), None if oldest is None else from_us(oldest))
+
+
+def _waiting(identity: Identity, peer: str) -> Executable:
+    """Per own stream: how many events lie above the peer's level, and when the first of them was recorded."""
+    t, a, e = ledger_streams.c, sync_acknowledged.c, ledger_events.c
+    level = func.coalesce(a.seq, 0)
+    return (
+        select(t.scope, (t.seq - level).label("lacking"), e.received_us)
+        .select_from(ledger_streams)
+        .outerjoin(sync_acknowledged, and_(a.stream_id == t.id, a.peer == peer))
+        .join(ledger_events, and_(e.stream_id == t.id, e.seq == level + 1))
+        .where(t.node == identity.node, t.seq > level)
+    )
+
+
+def _ids(conn: Connection, stated: Heads) -> dict[Stream, int]:
+    t = ledger_streams.c
+    names = sorted({stream.origin.node for stream in stated})
+    found: dict[Stream, int] = {}
+    for part in bulk.chunks(names):
+        for row in conn.execute(select(t.id, t.node, t.epoch, t.scope).where(t.node.in_(part))):
+            stream = Stream(Origin(row.node, row.epoch), Scope(row.scope))
+            if stream in stated:
+                found[stream] = row.id
+    return found

@@ -1,0 +1,368 @@
+"""The asking half of the conversation, and everything an application needs to take part in one.
+
+hello (digest of what we hold) → equal: done in one small request. Otherwise the peer states its heads, we push what it
+lacks and pull what we lack, and say hello again. There is no session: whatever fails, the next exchange compares anew.
+No transaction is open while the line is waited for.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from sync import acknowledged, bundle, peers, receipts, wire
+from sync.enrolment import Enrolled, enrol, issue_code
+from sync.errors import (
+    AnswerCut,
+    BadSignature,
+    CounterTooLow,
+    Datum,
+    ForkFound,
+    LinkError,
+    Malformed,
+    NoProgress,
+    NotGranted,
+    SyncError,
+    TooLarge,
+    WrongRecipient,
+    decode_refusal,
+)
+from sync.events import Origin, Scope, Stream, parse_scope, to_us, within
+from sync.pace import Pace
+from sync.packing import Packed
+from sync.peers import Peer
+from sync.positions import Heads, Range, before_held, behind, digest
+from sync.replica import NodeInfo, Replica
+from sync.responder import Responder
+from sync.transport import Transport
+
+__all__ = [
+    "Enrolled", "ExchangeReport", "NodeInfo", "Peer", "Replica", "Responder", "enrol", "exchange", "issue_code",
+]  # fmt: skip
+
+_MICROSECONDS: Final = 1e6
+_M = TypeVar("_M", bound=wire._Message)
+
+
+@dataclass(slots=True, kw_only=True)
+class ExchangeReport:
+    """What an exchange did. `verified`: both sides derived the same digest from what they hold at the end."""
+
+    pushed: int = 0
+    pulled: int = 0
+    verified: bool = False
+    rounds: int = 0
+    requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    clock_offset_s: float | None = None
+    wait_s: int = 0
+    refusals: list[SyncError] = field(default_factory=list)
+
+
+def exchange(
+    replica: Replica, peer: Peer, transport: Transport, monotonic: Callable[[], float] = time.monotonic
+) -> ExchangeReport:
+    """Bring this node and the peer to the same state, as far as each may have it.
+
+    Raises the first refusal after everything else was exchanged, and `LinkError` as soon as the line fails; either is
+    kept in the peer's contact. What was stored until then stays stored.
+    """
+    try:
+        return _Conversation(replica, peer, transport, monotonic).run()
+    except SyncError as error:
+        with replica.engine.begin() as conn:
+            peers.record_error(conn, peer.node, error, replica.now())
+        raise
+
+
+@dataclass(slots=True)
+class _Said:
+    """Our hello: what we held when we said it, and the counter that the answer will repeat."""
+
+    heads: Heads
+    counter: int
+
+
+class _Conversation:
+    def __init__(
+        self, replica: Replica, peer: Peer, transport: Transport, monotonic: Callable[[], float]
+    ) -> None:
+        self._replica = replica
+        self._peer = peer
+        self._transport = transport
+        self._monotonic = monotonic
+        self._report = ExchangeReport()
+        self._refused: set[Stream] = set()
+        with replica.engine.begin() as conn:
+            self._peer = peers.get_peer(conn, peer.node)
+            self._pace = Pace.resume(replica.limits, peers.batch_bytes(conn, peer.node))
+
+    def run(self) -> ExchangeReport:
+        report, limits = self._report, self._replica.limits
+        for _ in range(limits.rounds_max):
+            report.rounds += 1
+            answer = self._hello()
+            if answer.equal:
+                self._refuse_stranded()
+                report.verified = True
+                return report
+            if not self._round(answer):
+                raise self._first_refusal()
+        return report
+
+    def _round(self, answer: wire.HelloAnswer) -> bool:
+        """Push and pull once; whether anything changed on either side."""
+        theirs = wire.load_heads(answer.heads)
+        self._look_for_forks(theirs)
+        before = self._report.pushed + self._report.pulled
+        adopted = self._adopt_grants(answer)
+        self._push_all(theirs, answer.held)
+        self._pull_all(theirs)
+        return adopted or self._report.pushed + self._report.pulled > before
+
+    def _first_refusal(self) -> SyncError:
+        """Why both sides still differ although neither has more to send."""
+        for refusal in self._report.refusals:
+            return refusal
+        return NoProgress(peer=self._peer.node)
+
+    # --- hello -------------------------------------------------------------------------------------------------
+
+    def _hello(self) -> wire.HelloAnswer:
+        replica, peer = self._replica, self._peer
+        with replica.engine.begin() as conn:
+            heads = replica.shared_heads(conn, peer)
+            unsent = acknowledged.unsent(conn, replica.identity, peer)
+            contact = peers.find_contact(conn, peer.node)
+            hello = wire.Hello(
+                summary=digest(heads), unsent=unsent.count,
+                oldest_unsent_us=None if unsent.oldest_at is None else to_us(unsent.oldest_at),
+                offset_s=contact.offset_s, versions=replica.versions(conn),
+                receipt_wanted=not receipts.covers(conn, peer.node, replica.identity.node, heads),
+            )  # fmt: skip
+            counter = peers.next_counter(conn, peer.node)
+        asked_at, clock_us = self._monotonic(), to_us(replica.now())
+        head, answer, counter = self._ask("hello", wire.encode(hello), wire.HelloAnswer, counter)
+        travel_us = (self._monotonic() - asked_at) * _MICROSECONDS
+        self._report.clock_offset_s = round((head.clock_us - clock_us - travel_us / 2) / _MICROSECONDS, 3)
+        self._report.wait_s = answer.wait_s
+        self._note(answer, _Said(heads, counter))
+        return answer
+
+    def _note(self, answer: wire.HelloAnswer, said: _Said) -> None:
+        """Keep what the answer says: the peer's levels, its receipt, its version and clock."""
+        replica, peer, now = self._replica, self._peer, self._replica.now()
+        stated = said.heads if answer.equal else wire.load_heads(answer.heads)
+        with replica.engine.begin() as conn:
+            acknowledged.acknowledge(conn, peer.node, stated, said.counter, now)
+            if answer.receipt is not None:
+                receipts.keep(conn, peer, replica.identity.node, answer.receipt, now)
+            unsent = acknowledged.unsent(conn, replica.identity, peer)
+            peers.record_contact(
+                conn, peer.node, last_contact_us=to_us(now), offset_s=self._report.clock_offset_s,
+                version=answer.versions.software, unsent_count=unsent.count,
+                oldest_unsent_us=None if unsent.oldest_at is None else to_us(unsent.oldest_at),
+            )  # fmt: skip
+            if answer.equal:
+                peers.record_contact(conn, peer.node, last_verified_us=to_us(now))
+                peers.clear_error(conn, peer.node)
+
+    def _adopt_grants(self, answer: wire.HelloAnswer) -> bool:
+        """Our scopes are the hub's to decide; whether they changed. What we may read, the hub may write to us."""
+        peer = self._peer
+        if not peer.introduces:
+            return False
+        read, write = _scopes(answer.write_scopes), _scopes(answer.read_scopes)
+        if (set(read), set(write)) == (set(peer.read_scopes), set(peer.write_scopes)):
+            return False
+        with self._replica.engine.begin() as conn:
+            peers.set_scopes(conn, peer.node, read, write)
+            self._peer = peers.get_peer(conn, peer.node)
+        return True
+
+    def _look_for_forks(self, theirs: Heads) -> None:
+        """A peer that holds the same number with another chain will never equal us: say so instead of repeating."""
+        with self._replica.engine.begin() as conn:
+            for stream in self._replica.ledger.contradicted(conn, theirs):
+                self._refuse(stream, ForkFound(stream=str(stream), seq=theirs[stream].seq))
+
+    def _refuse_stranded(self) -> None:
+        """Own events outside what the hub lets us send must not look as if they had arrived."""
+        replica, peer = self._replica, self._peer
+        if not peer.introduces:
+            return
+        with replica.engine.begin() as conn:
+            for stream in replica.ledger.own_heads(conn):
+                if not within(stream.scope, peer.read_scopes):
+                    raise NotGranted(stream=str(stream))
+
+    # --- push --------------------------------------------------------------------------------------------------
+
+    def _push_all(self, theirs: Heads, held: list[wire.HeldEntry]) -> None:
+        ready = [Range(Stream(Origin(n, e), Scope(s)), first, last) for n, e, s, first, last in held]
+        while packed := self._next_bundle(theirs, ready):
+            answer = self._push(packed)
+            if answer is None:
+                continue  # too large for the peer: the next one is half as big
+            stated = wire.load_heads(answer.heads)
+            self._report.pushed += answer.stored
+            for code, data in answer.refusals:
+                self._refuse_by_peer(code, data)
+            if not _moved(theirs, stated, packed):
+                self._refused.update(part.stream for part in packed.ranges)
+            theirs.update(stated)
+
+    def _next_bundle(self, theirs: Heads, held: list[Range]) -> Packed | None:
+        replica = self._replica
+        with replica.engine.begin() as conn:
+            ours = replica.readable_heads(conn, self._peer)
+            lacking = [part for part in behind(theirs, ours) if part.stream not in self._refused]
+            own = [part for part in lacking if part.stream.origin.node == replica.identity.node]
+            rest = [part for part in lacking if part.stream.origin.node != replica.identity.node]
+            return replica.ledger.pack(conn, before_held(own, held) + rest, self._pace.budget, self._peer.node)
+
+    def _push(self, packed: Packed) -> wire.PushAnswer | None:
+        """The peer's answer; None when the bundle was too large and a smaller one may pass."""
+        began = self._monotonic()
+        try:
+            _, answer, counter = self._ask("push", packed.data, wire.PushAnswer, self._counter())
+        except TooLarge:
+            if self._pace.smallest:
+                raise
+            self._slower()
+            return None
+        except LinkError:
+            self._slower()
+            raise
+        self._pace.took(self._monotonic() - began)
+        replica, now = self._replica, self._replica.now()
+        with replica.engine.begin() as conn:
+            receipts.keep(conn, self._peer, replica.identity.node, answer.receipt, now)
+            acknowledged.acknowledge(conn, self._peer.node, wire.load_heads(answer.heads), counter, now)
+            peers.remember_batch_bytes(conn, self._peer.node, self._pace.raw_bytes)
+            replica.reached("sent.before_commit")
+        replica.reached("sent.after_commit")
+        return answer
+
+    def _slower(self) -> None:
+        self._pace.failed()
+        with self._replica.engine.begin() as conn:
+            peers.remember_batch_bytes(conn, self._peer.node, self._pace.raw_bytes)
+
+    # --- pull --------------------------------------------------------------------------------------------------
+
+    def _pull_all(self, theirs: Heads) -> None:
+        while self._lacking(theirs):
+            payload = self._pull_request()
+            _, answer, _ = self._ask("pull", payload, wire.PullAnswer, self._counter())
+            if answer.bundle is None or not self._take_in(answer.bundle):
+                return
+
+    def _lacking(self, theirs: Heads) -> bool:
+        with self._replica.engine.begin() as conn:
+            ours = self._replica.shared_heads(conn, self._peer)
+        return any(part.stream not in self._refused for part in behind(ours, theirs))
+
+    def _pull_request(self) -> bytes:
+        """Our heads. Streams that stopped are stated as if complete, so that they do not fill every answer."""
+        with self._replica.engine.begin() as conn:
+            ours = self._replica.shared_heads(conn, self._peer)
+        budget = self._pace.budget
+        pull = wire.Pull(heads=wire.dump_heads(ours), raw_bytes=budget.raw_bytes, events=budget.events)
+        return wire.encode(pull)
+
+    def _take_in(self, data: bytes) -> bool:
+        """Store a pulled bundle; whether anything in it was new."""
+        replica, peer = self._replica, self._peer
+        try:
+            unpacked = bundle.unpack(data, peer.public_key, replica.limits)
+        except (BadSignature, Malformed) as error:
+            raise AnswerCut(cause=error.code) from error
+        with replica.engine.begin() as conn:
+            outcome = replica.ledger.accept(conn, unpacked, peer)
+            replica.reached("pulled.before_commit")
+        replica.reached("pulled.after_commit")
+        self._report.pulled += outcome.stored
+        for refusal in outcome.refusals:
+            self._refuse(None, refusal)
+        return outcome.stored > 0
+
+    # --- asking ------------------------------------------------------------------------------------------------
+
+    def _counter(self) -> int:
+        with self._replica.engine.begin() as conn:
+            return peers.next_counter(conn, self._peer.node)
+
+    def _ask(
+        self, verb: str, payload: bytes, kind: type[_M], counter: int
+    ) -> tuple[wire.Head, _M, int]:
+        """The answer's head and message, and the counter it answers.
+
+        A counter that the peer has seen already is raised once above what it states: a restored node forgets its own.
+        """
+        try:
+            return self._ask_once(verb, payload, kind, counter)
+        except CounterTooLow as refusal:
+            counter = self._skip_counter(refusal)
+            return self._ask_once(verb, payload, kind, counter)
+
+    def _ask_once(self, verb: str, payload: bytes, kind: type[_M], counter: int) -> tuple[wire.Head, _M, int]:
+        replica, peer = self._replica, self._peer
+        request = wire.enclose(replica.identity, "request", replica.head(verb, peer.node, counter), payload)
+        self._report.requests += 1
+        self._report.bytes_sent += len(request)
+        data = self._transport.post(verb, request)
+        self._report.bytes_received += len(data)
+        try:
+            envelope = wire.open_envelope(data)
+            envelope.verify("answer", peer.public_key)
+            answer = wire.decode(envelope.payload, kind)
+        except (BadSignature, Malformed) as error:
+            raise AnswerCut(cause=error.code) from error
+        head = envelope.head
+        if (head.sender, head.recipient, head.verb) != (peer.node, replica.identity.node, verb):
+            raise WrongRecipient(answered=head.sender)
+        if head.counter != counter:
+            raise AnswerCut(cause="counter")
+        return head, answer, counter
+
+    def _skip_counter(self, refusal: CounterTooLow) -> int:
+        seen = refusal.data.get("seen")
+        with self._replica.engine.begin() as conn:
+            if not isinstance(seen, int) or not peers.skip_counter(conn, self._peer.node, seen):
+                raise refusal
+            return peers.next_counter(conn, self._peer.node)
+
+    # --- refusals ----------------------------------------------------------------------------------------------
+
+    def _refuse(self, stream: Stream | None, refusal: SyncError) -> None:
+        """Remember why a stream stopped; the others go on."""
+        if stream is not None:
+            self._refused.add(stream)
+        self._report.refusals.append(refusal)
+
+    def _refuse_by_peer(self, code: str, data: dict[str, Datum]) -> None:
+        self._refuse(_stream_named(data.get("stream")), decode_refusal(code, data))
+
+
+def _moved(before: Heads, after: Heads, packed: Packed) -> bool:
+    """Whether the peer's statement about any stream we sent has changed: without that, sending again is idle."""
+    return any(after.get(part.stream) != before.get(part.stream) for part in packed.ranges)
+
+
+def _scopes(texts: list[str]) -> tuple[Scope, ...]:
+    try:
+        return tuple(parse_scope(text) for text in texts)
+    except ValueError:
+        raise Malformed(what="scopes") from None
+
+
+def _stream_named(text: Datum) -> Stream | None:
+    """The stream a refusal names, as `str(stream)` writes it; None when it names none."""
+    origin, _, scope = str(text).partition("/")
+    node, _, epoch = origin.partition(".")
+    try:
+        return Stream(Origin(node, epoch), parse_scope(scope))
+    except ValueError:
+        return None

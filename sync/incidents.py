@@ -1,0 +1,79 @@
+"""Streams that were refused: a fork, a signature that does not fit, late work of a withdrawn key.
+
+Each place in a stream is one incident however often it is sent again, so a peer cannot fill the disk with them.
+What a person needs to decide, the refused segment, is kept.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import zstandard
+from sqlalchemy import Connection, func, select, update
+
+from sync import bulk
+from sync.bundle import Segment, encode_segment
+from sync.errors import BadSignature, ForkFound, MalformedEvent, OriginRevoked, SyncError
+from sync.events import Origin, Scope, Stream, from_us, to_us
+from sync.tables import ledger_incidents as t
+
+# Only these are kept with the bytes: both branches of a fork, a colleague's late work, what a node recorded wrongly.
+_WITH_EVIDENCE: Final = (ForkFound, OriginRevoked, MalformedEvent)
+_PLACED: Final = (*_WITH_EVIDENCE, BadSignature)
+# A broken or hostile peer must not fill the disk: beyond this only incidents that are known already are counted on.
+INCIDENTS_PER_SENDER_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """A refused place in a stream. `sender` brought it; `evidence` says whether the refused events are kept."""
+
+    code: str
+    stream: Stream
+    seq: int
+    sender: str
+    evidence: bool
+    times: int
+    first_at: datetime
+    last_at: datetime
+    resolved_at: datetime | None
+
+
+def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, now: datetime) -> None:
+    """Remember a refusal; a repeated one is counted, and opens a resolved incident again."""
+    seq = refusal.data.get("seq") if isinstance(refusal, _PLACED) else 0
+    evidence = None
+    if isinstance(refusal, _WITH_EVIDENCE):
+        evidence = zstandard.ZstdCompressor().compress(encode_segment(segment))
+    fresh = {
+        "code": refusal.code, "node": segment.node, "epoch": segment.epoch, "scope": segment.scope,
+        "seq": seq if isinstance(seq, int) else 0, "sender": sender, "evidence": evidence,
+        "times": 1, "first_us": to_us(now), "last_us": to_us(now), "resolved_us": None,
+    }  # fmt: skip
+    place = [t.c.code, t.c.node, t.c.epoch, t.c.scope, t.c.seq]
+    again = {"times": t.c.times + 1, "last_us": to_us(now), "resolved_us": None}
+    if conn.execute(update(t).where(*(column == fresh[column.name] for column in place)).values(again)).rowcount:
+        return
+    if conn.execute(select(func.count()).where(t.c.sender == sender)).scalar_one() < INCIDENTS_PER_SENDER_MAX:
+        conn.execute(bulk.upsert_into(conn, t).values(fresh).on_conflict_do_update(index_elements=place, set_=again))
+
+
+def unresolved(conn: Connection) -> list[Incident]:
+    """Open incidents, oldest first."""
+    query = select(t).where(t.c.resolved_us.is_(None)).order_by(t.c.first_us, t.c.code)
+    return [
+        Incident(
+            code=row.code, stream=Stream(Origin(row.node, row.epoch), Scope(row.scope)), seq=row.seq,
+            sender=row.sender, evidence=row.evidence is not None, times=row.times,
+            first_at=from_us(row.first_us), last_at=from_us(row.last_us), resolved_at=None,
+        )
+        for row in conn.execute(query)
+    ]  # fmt: skip
+
+
+def resolve(conn: Connection, incident: Incident, now: datetime) -> None:
+    """A person has dealt with it. The evidence stays."""
+    origin = incident.stream.origin
+    place = (t.c.code == incident.code, t.c.node == origin.node, t.c.epoch == origin.epoch)
+    where = (*place, t.c.scope == incident.stream.scope, t.c.seq == incident.seq)
+    conn.execute(update(t).where(*where).values(resolved_us=to_us(now)))

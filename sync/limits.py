@@ -1,0 +1,29 @@
+"""Ceilings. What arrives above them is refused while it is still being read; what is sent stays below them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+MIB: Final = 1024 * 1024
+
+# Part of the format: every node takes a bundle this big, so whoever sends less is always understood. A stream can be
+# cut at every milestone (128 events of at most 256 KiB), hence one milestone always fits.
+BUNDLE_EVENTS_MAX: Final = 20_000
+BUNDLE_SEGMENTS_MAX: Final = 256
+HEADER_BYTES_MAX: Final = 4096
+HEADS_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What this node takes at once (`…_max`) and what it offers at once (`batch_…`)."""
+
+    bundle_bytes_max: int = 16 * MIB
+    bundle_raw_bytes_max: int = 48 * MIB
+    message_bytes_max: int = 2 * MIB
+    held_bytes_max: int = 64 * MIB
+    batch_events: int = 10_000
+    batch_raw_bytes: int = 8 * MIB
+    batch_raw_bytes_min: int = 16 * 1024
+    batch_raw_bytes_start: int = 1 * MIB
+    batch_target_s: float = 5.0
+    rounds_max: int = 8

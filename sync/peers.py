@@ -1,0 +1,271 @@
+"""Who we exchange with, what each may read and write, and when we last spoke.
+
+Scopes are seen from here: a peer's `read_scopes` are what it may have from us, its `write_scopes` what it may write to
+us. The hub's row for a station and the station's row for the hub mirror each other.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from sync import bulk
+from sync.errors import CounterTooLow, NodeTaken, PeerRevoked, SyncError, UnknownPeer
+from sync.events import Scope, Stream, from_us, parse_scope, to_us, within
+from sync.identity import Identity
+from sync.tables import ledger_keys, sync_contacts, sync_peers
+
+# How far ahead a stated counter may move ours: a forged statement must not use the counter up.
+_COUNTER_JUMP_MAX = 2**40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A node we exchange with. `introduces`: we believe it about other nodes' keys and about our own grants.
+
+    `revoked_after` names, per epoch, the last number that still counts; None while the key is good.
+    """
+
+    node: str
+    public_key: bytes
+    name: str
+    read_scopes: tuple[Scope, ...]
+    write_scopes: tuple[Scope, ...]
+    introduces: bool = False
+    revoked_after: Mapping[str, int] | None = None
+    successor_of: str | None = None
+
+    @property
+    def shared_scopes(self) -> tuple[Scope, ...]:
+        """Everything both sides compare, without scopes that lie in another one of the list."""
+        scopes = sorted({*self.read_scopes, *self.write_scopes})
+        return tuple(s for s in scopes if not within(s, tuple(other for other in scopes if other != s)))
+
+    def may_write(self, stream: Stream) -> bool:
+        """Own streams within its write scopes; anybody's proven streams within what both share.
+
+        The second part lets a node hand back what we lost: such a stream must verify with its origin's known key.
+        """
+        if stream.origin.node == self.node:
+            return within(stream.scope, self.write_scopes)
+        return within(stream.scope, self.shared_scopes)
+
+    def may_read(self, stream: Stream) -> bool:
+        """What lies within its read scopes; of all shared scopes, what it wrote itself and may have lost."""
+        scopes = self.shared_scopes if stream.origin.node == self.node else self.read_scopes
+        return within(stream.scope, scopes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """What is known of the last exchanges with a peer; counts and instants as that side stated them."""
+
+    peer: str
+    last_contact_at: datetime | None = None
+    last_verified_at: datetime | None = None
+    last_error_code: str | None = None
+    last_error_data: Mapping[str, Any] | None = None
+    last_error_at: datetime | None = None
+    unsent_count: int | None = None
+    oldest_unsent_at: datetime | None = None
+    offset_s: float | None = None
+    version: str | None = None
+
+
+# --- peers -----------------------------------------------------------------------------------------------------
+
+
+def add_peer(conn: Connection, peer: Peer, now: datetime) -> None:
+    """Add a peer, or renew name and scopes of one with the same key. Raises `NodeTaken` for another key."""
+    known = find_peer(conn, peer.node)
+    if known is not None and known.public_key != peer.public_key:
+        raise NodeTaken(node=peer.node)
+    scopes = {"read_scopes": dump_scopes(peer.read_scopes), "write_scopes": dump_scopes(peer.write_scopes)}
+    fresh = {
+        "node": peer.node, "public_key": peer.public_key, "name": peer.name, **scopes,
+        "introduces": peer.introduces, "revoked_after": _dump_revoked(peer.revoked_after),
+        "successor_of": peer.successor_of, "counter_sent": 0, "counter_seen": 0, "added_us": to_us(now),
+    }  # fmt: skip
+    renewed = {"name": peer.name, "introduces": peer.introduces, **scopes}
+    insert = bulk.upsert_into(conn, sync_peers).values(fresh)
+    conn.execute(insert.on_conflict_do_update(index_elements=[sync_peers.c.node], set_=renewed))
+
+
+def find_peer(conn: Connection, node: str) -> Peer | None:
+    row = conn.execute(select(sync_peers).where(sync_peers.c.node == node)).one_or_none()
+    return _peer(row) if row else None
+
+
+def get_peer(conn: Connection, node: str) -> Peer:
+    """The peer, `UnknownPeer` when there is none."""
+    peer = find_peer(conn, node)
+    if peer is None:
+        raise UnknownPeer(node=node)
+    return peer
+
+
+def all_peers(conn: Connection) -> list[Peer]:
+    """Every peer, in the order they were added."""
+    query = select(sync_peers).order_by(sync_peers.c.added_us, sync_peers.c.node)
+    return [_peer(row) for row in conn.execute(query)]
+
+
+def set_scopes(conn: Connection, node: str, read: Sequence[Scope], write: Sequence[Scope]) -> None:
+    """Change what the peer may read from us and write to us, from the next request on."""
+    changed = {"read_scopes": dump_scopes(read), "write_scopes": dump_scopes(write)}
+    conn.execute(update(sync_peers).where(sync_peers.c.node == node).values(changed))
+
+
+def revoke(conn: Connection, node: str, after: Mapping[str, int]) -> None:
+    """Withdraw a peer's key: per epoch, what it signed up to a number still counts, nothing later does."""
+    number = revocations(conn) + 1
+    changed = {"revoked_after": _dump_revoked(after), "revoked_number": number}
+    conn.execute(update(sync_peers).where(sync_peers.c.node == node).values(changed))
+
+
+def revocations(conn: Connection) -> int:
+    """Version of the revocation list: how many withdrawals there were; 0 when none."""
+    numbers = conn.execute(select(sync_peers.c.revoked_number).where(sync_peers.c.revoked_number.is_not(None)))
+    return max(numbers.scalars(), default=0)
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+
+def known_key(conn: Connection, identity: Identity, node: str) -> bytes | None:
+    """The public key that vouches for a node's streams; None when nobody introduced it."""
+    if node == identity.node:
+        return identity.public_key
+    for table in (sync_peers, ledger_keys):
+        key = conn.execute(select(table.c.public_key).where(table.c.node == node)).scalar()
+        if key is not None:
+            return bytes(key)
+    return None
+
+
+def introduce(conn: Connection, keys: Sequence[tuple[str, bytes]], by: Peer, now: datetime) -> None:
+    """Learn keys from a peer we believe. A key once known is never replaced this way."""
+    if not by.introduces or not keys:
+        return
+    rows = [
+        {"node": node, "public_key": key, "introduced_by": by.node, "learned_us": to_us(now)} for node, key in keys
+    ]
+    conn.execute(bulk.upsert_into(conn, ledger_keys).on_conflict_do_nothing(), rows)
+
+
+# --- counters --------------------------------------------------------------------------------------------------
+
+
+def next_counter(conn: Connection, node: str) -> int:
+    """A number for the next request to this peer, higher than any before."""
+    t = sync_peers
+    bump = update(t).where(t.c.node == node).values(counter_sent=t.c.counter_sent + 1).returning(t.c.counter_sent)
+    counter = conn.execute(bump).scalar()
+    if counter is None:
+        raise UnknownPeer(node=node)
+    return int(counter)
+
+
+def skip_counter(conn: Connection, node: str, seen: int) -> bool:
+    """Continue above what the peer has seen; False when the statement is not believable."""
+    t = sync_peers
+    bump = update(t).where(t.c.node == node, t.c.counter_sent < seen, t.c.counter_sent > seen - _COUNTER_JUMP_MAX)
+    known = conn.execute(bump.values(counter_sent=seen)).rowcount
+    return known > 0 or conn.execute(select(t.c.counter_sent).where(t.c.node == node)).scalar_one() >= seen
+
+
+def admit(conn: Connection, node: str, epoch: str, counter: int) -> Peer:
+    """The peer that sent a request, its row locked until the transaction ends.
+
+    Raises `UnknownPeer`, `PeerRevoked`, or `CounterTooLow` with the highest counter seen: such a request was answered
+    before, or overtaken by a later one, and must not act again.
+    """
+    t = sync_peers
+    row = conn.execute(select(t).where(t.c.node == node).with_for_update()).one_or_none()
+    if row is None:
+        raise UnknownPeer(node=node)
+    if row.revoked_after is not None:
+        raise PeerRevoked(node=node)
+    if counter <= row.counter_seen:
+        raise CounterTooLow(seen=row.counter_seen)
+    conn.execute(update(t).where(t.c.node == node).values(counter_seen=counter, epoch=epoch))
+    return _peer(row)
+
+
+# --- batch size ------------------------------------------------------------------------------------------------
+
+
+def batch_bytes(conn: Connection, node: str) -> int | None:
+    """The batch size that suited the line last time."""
+    return conn.execute(select(sync_peers.c.batch_bytes).where(sync_peers.c.node == node)).scalar()
+
+
+def remember_batch_bytes(conn: Connection, node: str, size: int) -> None:
+    conn.execute(update(sync_peers).where(sync_peers.c.node == node).values(batch_bytes=size))
+
+
+# --- contacts --------------------------------------------------------------------------------------------------
+
+
+def record_contact(conn: Connection, peer: str, **known: int | float | str | None) -> None:
+    """Update what is known of the contact; columns of `sync_contacts` by name."""
+    insert = bulk.upsert_into(conn, sync_contacts).values(peer=peer, **known)
+    conn.execute(insert.on_conflict_do_update(index_elements=[sync_contacts.c.peer], set_=known))
+
+
+def record_error(conn: Connection, peer: str, error: SyncError, now: datetime) -> None:
+    """Remember by name why the last exchange stopped."""
+    data = json.dumps(error.data, ensure_ascii=False)
+    record_contact(conn, peer, last_error_code=error.code, last_error_data=data, last_error_us=to_us(now))
+
+
+def clear_error(conn: Connection, peer: str) -> None:
+    record_contact(conn, peer, last_error_code=None, last_error_data=None, last_error_us=None)
+
+
+def find_contact(conn: Connection, peer: str) -> Contact:
+    """The contact with a peer; empty when there was none yet."""
+    row = conn.execute(select(sync_contacts).where(sync_contacts.c.peer == peer)).one_or_none()
+    return _contact(row) if row else Contact(peer=peer)
+
+
+def contacts(conn: Connection) -> dict[str, Contact]:
+    """All contacts by peer."""
+    return {row.peer: _contact(row) for row in conn.execute(select(sync_contacts))}
+
+
+def _peer(row: Any) -> Peer:
+    return Peer(
+        node=row.node, public_key=row.public_key, name=row.name, read_scopes=load_scopes(row.read_scopes),
+        write_scopes=load_scopes(row.write_scopes), introduces=row.introduces, successor_of=row.successor_of,
+        revoked_after=None if row.revoked_after is None else json.loads(row.revoked_after),
+    )  # fmt: skip
+
+
+def _contact(row: Any) -> Contact:
+    return Contact(
+        peer=row.peer, last_contact_at=_at(row.last_contact_us), last_verified_at=_at(row.last_verified_us),
+        last_error_code=row.last_error_code, last_error_at=_at(row.last_error_us),
+        last_error_data=json.loads(row.last_error_data) if row.last_error_data else None,
+        unsent_count=row.unsent_count, oldest_unsent_at=_at(row.oldest_unsent_us),
+        offset_s=row.offset_s, version=row.version,
+    )  # fmt: skip
+
+
+def _at(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_us(microseconds)
+
+
+def dump_scopes(scopes: Sequence[Scope]) -> str:
+    return json.dumps([parse_scope(scope) for scope in scopes])
+
+
+def load_scopes(text: str) -> tuple[Scope, ...]:
+    return tuple(Scope(scope) for scope in json.loads(text))
+
+
+def _dump_revoked(after: Mapping[str, int] | None) -> str | None:
+    return None if after is None else json.dumps(dict(after))

@@ -1,0 +1,90 @@
+"""What both halves of a conversation work on: one node's database, ledger and key."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, Engine, select
+
+from sync import erasing, peers, wire
+from sync.events import to_us, within
+from sync.identity import Identity
+from sync.ledger import Ledger
+from sync.limits import HEADS_MAX, Limits
+from sync.peers import Peer
+from sync.positions import Heads
+from sync.tables import ledger_held
+
+# Where a test may stop the world; each name is one moment that a crash can hit.
+FAULT_POINTS: Final = (
+    "hello.before_commit",
+    "hello.after_commit",
+    "push.before_commit",
+    "push.after_commit",
+    "pull.before_commit",
+    "pull.after_commit",
+    "sent.before_commit",
+    "sent.after_commit",
+)
+
+
+def _pass(_point: str) -> None:
+    """Nothing stops the world in earnest."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """What a node says about itself."""
+
+    name: str = ""
+    software: str = "lianxin"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One node's half. Threads may share it; each request opens its own transaction and never waits inside it."""
+
+    engine: Engine
+    ledger: Ledger
+    identity: Identity
+    now: Callable[[], datetime]
+    limits: Limits = field(default_factory=Limits)
+    info: NodeInfo = field(default_factory=NodeInfo)
+    reached: Callable[[str], None] = _pass
+
+    def shared_heads(self, conn: Connection, peer: Peer) -> Heads:
+        """Heads of everything both sides compare, derived from what lies here."""
+        return self.ledger.heads(conn, peer.shared_scopes)
+
+    def readable_heads(self, conn: Connection, peer: Peer) -> Heads:
+        """Heads of what the peer may have from us."""
+        shared = self.shared_heads(conn, peer)
+        return {stream: head for stream, head in shared.items() if peer.may_read(stream)}
+
+    def versions(self, conn: Connection) -> wire.Versions:
+        return wire.Versions(
+            software=self.info.software[:64], erasures=erasing.version(conn), revocations=peers.revocations(conn)
+        )
+
+    def head(self, verb: str, recipient: str, counter: int) -> wire.Head:
+        return wire.Head(
+            verb=verb, sender=self.identity.node, epoch=self.identity.epoch, recipient=recipient, counter=counter,
+            clock_us=to_us(self.now()),
+        )  # fmt: skip
+
+    def receipt(self, conn: Connection, peer: Peer) -> wire.SignedReceipt:
+        """Our signed statement of what we hold of the peer's own streams."""
+        own = {s: head for s, head in self.shared_heads(conn, peer).items() if s.origin.node == peer.node}
+        receipt = wire.Receipt(
+            holder=self.identity.node, holder_epoch=self.identity.epoch, node=peer.node,
+            at_us=to_us(self.now()), heads=wire.dump_heads(own),
+        )  # fmt: skip
+        return wire.sign_receipt(self.identity, receipt)
+
+    def held(self, conn: Connection, peer: Peer) -> list[wire.HeldEntry]:
+        """Ranges that wait here for what precedes them; the peer need not send them again."""
+        t = ledger_held.c
+        query = select(t.node, t.epoch, t.scope, t.first, t.last).order_by(t.node, t.epoch, t.scope, t.first)
+        rows = conn.execute(query.limit(HEADS_MAX))
+        return [row for row in rows if within(row[2], peer.shared_scopes)]

@@ -1,0 +1,176 @@
+"""The answering half: checks who asks, does one thing in one transaction, answers with a signature.
+
+Everything a peer can send ends in an answer or in a `SyncError`; the web layer turns the latter into its HTTP status.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
+
+from sync import acknowledged, bundle, enrolment, peers, wire
+from sync.bundle import Bundle
+from sync.errors import Malformed, SyncError, TooLarge, UnknownVerb, WrongRecipient
+from sync.events import from_us, to_us
+from sync.packing import Budget
+from sync.peers import Peer
+from sync.positions import behind, digest
+from sync.replica import NodeInfo, Replica
+from sync.wire import Envelope
+
+_CHUNK_BYTES: Final = 256 * 1024
+_ENVELOPE_BYTES: Final = 4096
+
+
+class Readable(Protocol):
+    """A request body that is read piece by piece."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Responder:
+    """Answers peers. Stateless: any number of threads and processes may answer for one node."""
+
+    def __init__(self, replica: Replica, info: NodeInfo | None = None) -> None:
+        self._replica = replica
+        self._info = info or replica.info
+        self._answers: dict[str, Callable[[Connection, Peer, Envelope], bytes]] = {
+            "hello": self._hello,
+            "push": self._push,
+            "pull": self._pull,
+        }
+
+    def answer(self, verb: str, body: bytes | Readable) -> bytes:
+        """The answer to one request. Raises `SyncError`, and nothing else for whatever a peer may send."""
+        if verb not in self._answers and verb != "enrol":
+            raise UnknownVerb(verb=verb[:16])
+        envelope = wire.open_envelope(self._read(verb, body))
+        if envelope.head.verb != verb:
+            raise Malformed(what="verb")
+        if verb == "enrol":
+            return self._enrol(envelope)
+        if envelope.head.recipient != self._replica.identity.node:
+            raise WrongRecipient(asked=envelope.head.recipient)
+        return self._answer_peer(envelope)
+
+    def _read(self, verb: str, body: bytes | Readable) -> bytes:
+        limits = self._replica.limits
+        ceiling = limits.bundle_bytes_max + _ENVELOPE_BYTES if verb == "push" else limits.message_bytes_max
+        return _bounded(body, ceiling)
+
+    def _answer_peer(self, envelope: Envelope) -> bytes:
+        """One transaction for the whole request; when it is refused, a second one remembers why."""
+        head, replica = envelope.head, self._replica
+        with replica.engine.begin() as conn:
+            sender = peers.get_peer(conn, head.sender)
+        envelope.verify("request", sender.public_key)
+        try:
+            with replica.engine.begin() as conn:
+                peer = peers.admit(conn, head.sender, head.epoch, head.counter)
+                payload = self._answers[head.verb](conn, peer, envelope)
+                replica.reached(f"{head.verb}.before_commit")
+        except SyncError as error:
+            with replica.engine.begin() as conn:
+                peers.record_error(conn, sender.node, error, replica.now())
+            raise
+        replica.reached(f"{head.verb}.after_commit")
+        return wire.enclose(replica.identity, "answer", self._head(envelope), payload)
+
+    def _head(self, envelope: Envelope) -> wire.Head:
+        return self._replica.head(envelope.head.verb, envelope.head.sender, envelope.head.counter)
+
+    # --- the verbs ---------------------------------------------------------------------------------------------
+
+    def _hello(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
+        hello, now, replica = wire.decode(envelope.payload, wire.Hello), self._replica.now(), self._replica
+        heads = replica.shared_heads(conn, peer)
+        equal = hello.summary == digest(heads)
+        self._note_hello(conn, peer, envelope, hello, now)
+        if equal:
+            acknowledged.acknowledge(conn, peer.node, heads, envelope.head.counter, now)
+            peers.record_contact(conn, peer.node, last_verified_us=to_us(now))
+            peers.clear_error(conn, peer.node)
+        answer = wire.HelloAnswer(
+            equal=equal, heads=[] if equal else wire.dump_heads(heads),
+            held=[] if equal else replica.held(conn, peer),
+            read_scopes=list(peer.read_scopes), write_scopes=list(peer.write_scopes),
+            name=self._info.name, versions=replica.versions(conn),
+            receipt=replica.receipt(conn, peer) if equal and hello.receipt_wanted else None,
+        )  # fmt: skip
+        return wire.encode(answer)
+
+    def _note_hello(self, conn: Connection, peer: Peer, envelope: Envelope, hello: wire.Hello, now: datetime) -> None:
+        offset_s = (envelope.head.clock_us - to_us(now)) / 1e6
+        peers.record_contact(
+            conn, peer.node, last_contact_us=to_us(now), unsent_count=hello.unsent,
+            oldest_unsent_us=_instant(hello.oldest_unsent_us), version=hello.versions.software, offset_s=offset_s,
+        )  # fmt: skip
+
+    def _push(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
+        replica, now = self._replica, self._replica.now()
+        outcome = replica.ledger.accept(conn, self._bundle(conn, peer, envelope.payload), peer)
+        peers.record_contact(conn, peer.node, last_contact_us=to_us(now))
+        if outcome.refusals:
+            peers.record_error(conn, peer.node, outcome.refusals[0], now)
+        answer = wire.PushAnswer(
+            stored=outcome.stored, known=outcome.known, held=outcome.held, heads=wire.dump_heads(outcome.heads),
+            refusals=[(refusal.code, refusal.data) for refusal in outcome.refusals[:1000]],
+            receipt=replica.receipt(conn, peer),
+        )  # fmt: skip
+        return wire.encode(answer)
+
+    def _bundle(self, conn: Connection, peer: Peer, data: bytes) -> Bundle:
+        """The pushed bundle. Its producer may be the sender or any node whose key is known here."""
+        header = bundle.peek(data)
+        if header.recipient not in ("", self._replica.identity.node):
+            raise WrongRecipient(asked=header.recipient)
+        key = peer.public_key
+        if header.node != peer.node:
+            key = peers.get_peer(conn, header.node).public_key
+        return bundle.unpack(data, key, self._replica.limits)
+
+    def _pull(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
+        replica, limits = self._replica, self._replica.limits
+        asked = wire.decode(envelope.payload, wire.Pull)
+        lacking = behind(wire.load_heads(asked.heads), replica.readable_heads(conn, peer))
+        budget = Budget(
+            raw_bytes=max(limits.batch_raw_bytes_min, min(asked.raw_bytes, limits.batch_raw_bytes)),
+            events=max(1, min(asked.events, limits.batch_events)),
+        )
+        packed = replica.ledger.pack(conn, lacking, budget, peer.node)
+        peers.record_contact(conn, peer.node, last_contact_us=to_us(replica.now()))
+        return wire.encode(wire.PullAnswer(bundle=packed.data if packed else None))
+
+    def _enrol(self, envelope: Envelope) -> bytes:
+        """A new node has no peer row yet: its own key signs, the code vouches for the key."""
+        replica = self._replica
+        asked = wire.decode(envelope.payload, wire.Enrol)
+        envelope.verify("request", asked.public_key)
+        with replica.engine.begin() as conn:
+            sender, now = envelope.head.sender, replica.now()
+            answer = enrolment.redeem(conn, replica.identity, self._info.name, sender, asked, now)
+        return wire.enclose(replica.identity, "answer", self._head(envelope), wire.encode(answer))
+
+
+def _bounded(body: bytes | Readable, ceiling: int) -> bytes:
+    """The whole body, refused as soon as it is above the ceiling."""
+    if isinstance(body, bytes):
+        if len(body) > ceiling:
+            raise TooLarge(bytes=len(body), ceiling=ceiling)
+        return body
+    parts, size = [], 0
+    while part := body.read(_CHUNK_BYTES):
+        size += len(part)
+        if size > ceiling:
+            raise TooLarge(ceiling=ceiling)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _instant(microseconds: int | None) -> int | None:
+    """The instant if it is one that a calendar can show."""
+    try:
+        return None if microseconds is None else to_us(from_us(microseconds))
+    except OverflowError:
+        return None

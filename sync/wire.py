@@ -1,0 +1,244 @@
+"""Requests and answers: small typed messages in a signed envelope.
+
+    "LXM1" | head length (2) | head | signature (64) | payload
+
+The head names verb, sender, recipient and a counter; the signature covers head and payload. A sender's counter only
+grows, so a request acts once, whatever the clocks say; the answer repeats the counter. Messages are msgpack arrays:
+later versions add fields at the end, earlier ones ignore them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from sync.bundle import Count, Digest, HeadEntry, Hex16, Signature
+from sync.errors import Datum, FormatUnsupported, Malformed
+from sync.events import Origin, Scope, Stream
+from sync.identity import SIGNATURE_BYTES, Identity, statement, verify
+from sync.limits import HEADS_MAX
+from sync.positions import Heads, Position
+
+MAGIC: Final = b"LXM1"
+FORMAT: Final = 1
+CONTENT_TYPE: Final = "application/vnd.lianxin.sync"
+CAPABILITIES: Final = ("zstd", "held")
+_HEAD_START: Final = len(MAGIC) + 2
+
+Text64 = Annotated[str, Meta(max_length=64)]
+ScopeText = Annotated[str, Meta(max_length=120)]
+ScopeList = Annotated[list[ScopeText], Meta(max_length=1000)]
+HeldEntry = tuple[Hex16, Hex16, ScopeText, Count, Count]
+HeldList = Annotated[list[HeldEntry], Meta(max_length=HEADS_MAX)]
+HeadList = Annotated[list[HeadEntry], Meta(max_length=HEADS_MAX)]
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    pass
+
+
+class Head(_Message, frozen=True, array_like=True, kw_only=True):
+    """Of every envelope. `recipient` is empty only in an enrolment, whose sender does not know the hub yet."""
+
+    verb: Annotated[str, Meta(max_length=16)]
+    sender: Hex16
+    epoch: Hex16
+    recipient: Annotated[str, Meta(max_length=16)]
+    counter: Count
+    clock_us: int
+
+
+class Versions(_Message, frozen=True, array_like=True, kw_only=True):
+    """What a node speaks and which lists it holds; 0 means an empty list."""
+
+    software: Text64
+    formats: list[int] = msgspec.field(default_factory=lambda: [FORMAT])
+    capabilities: list[Text64] = msgspec.field(default_factory=lambda: list(CAPABILITIES))
+    erasures: Count = 0
+    revocations: Count = 0
+
+
+class SignedReceipt(_Message, frozen=True, array_like=True, kw_only=True):
+    """A `Receipt`'s bytes with the holder's signature; kept as it is."""
+
+    receipt: bytes
+    signature: Signature
+
+
+class Hello(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks whether both hold the same: `summary` is the digest of all shared heads."""
+
+    summary: Digest
+    unsent: Count
+    oldest_unsent_us: int | None
+    offset_s: float | None
+    receipt_wanted: bool
+    versions: Versions
+
+
+class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """`equal`, or else the answering side's heads. Scopes are the asking side's grants, as the answering side has them.
+
+    `wait_s` asks the sender to come back later; `held` names ranges (first, last) that wait for what precedes them.
+    """
+
+    equal: bool
+    heads: HeadList
+    held: HeldList
+    read_scopes: ScopeList
+    write_scopes: ScopeList
+    name: Annotated[str, Meta(max_length=200)]
+    versions: Versions
+    receipt: SignedReceipt | None = None
+    wait_s: Count = 0
+
+
+class PushAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """What became of a bundle: counts, where its streams stand now, streams that were refused, and the receipt."""
+
+    stored: Count
+    known: Count
+    held: Count
+    heads: HeadList
+    refusals: Annotated[list[tuple[Text64, dict[str, Datum]]], Meta(max_length=1000)]
+    receipt: SignedReceipt
+
+
+class Pull(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for what lies above these heads, in one bundle of about this size."""
+
+    heads: HeadList
+    raw_bytes: Count
+    events: Count
+
+
+class PullAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """One bundle, or None when there is nothing (more)."""
+
+    bundle: bytes | None
+
+
+class Enrol(_Message, frozen=True, array_like=True, kw_only=True):
+    """A new node's key, vouched for by whoever knows the code: `mac` is keyed by it."""
+
+    code_id: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    public_key: Digest
+    mac: Digest
+    versions: Versions
+
+
+class EnrolAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """The hub's key, vouched for by the same code, and the scopes of the new node."""
+
+    public_key: Digest
+    mac: Digest
+    name: Annotated[str, Meta(max_length=200)]
+    given_name: Annotated[str, Meta(max_length=200)]
+    read_scopes: ScopeList
+    write_scopes: ScopeList
+
+
+class Receipt(_Message, frozen=True, array_like=True, kw_only=True):
+    """A holder's statement: of the streams of `node` I hold these, at this time of my clock."""
+
+    holder: Hex16
+    holder_epoch: Hex16
+    node: Hex16
+    at_us: int
+    heads: HeadList
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A parsed envelope whose signature was not checked yet."""
+
+    head: Head
+    payload: bytes
+    _signature: bytes
+    _head_bytes: bytes
+
+    def verify(self, domain: str, public_key: bytes) -> None:
+        """Raises `BadSignature` unless the sender's key signed this as a `domain` ("request" or "answer")."""
+        verify(public_key, self._signature, _statement(domain, self._head_bytes, self.payload))
+
+
+M = TypeVar("M", bound=_Message)
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
+_encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(Head).decode
+
+
+def encode(message: _Message) -> bytes:
+    return _encode(message)
+
+
+def decode(payload: bytes, kind: type[M]) -> M:
+    """The payload as this message; raises `Malformed`."""
+    try:
+        return msgspec.msgpack.decode(payload, type=kind)
+    except _UNREADABLE:
+        raise Malformed(what=kind.__name__) from None
+
+
+def enclose(identity: Identity, domain: str, head: Head, payload: bytes) -> bytes:
+    """The signed envelope."""
+    head_bytes = _encode(head)
+    signature = identity.sign(_statement(domain, head_bytes, payload))
+    return b"".join((MAGIC, len(head_bytes).to_bytes(2, "big"), head_bytes, signature, payload))
+
+
+def open_envelope(data: bytes) -> Envelope:
+    """Takes an envelope apart. Raises `Malformed` or `FormatUnsupported`."""
+    if data[:3] == MAGIC[:3] and data[3:4] > MAGIC[3:]:
+        raise FormatUnsupported(what="message", format=data[3:4].hex())
+    head_end = _HEAD_START + int.from_bytes(data[len(MAGIC) : _HEAD_START], "big")
+    payload_start = head_end + SIGNATURE_BYTES
+    if data[: len(MAGIC)] != MAGIC or len(data) < payload_start:
+        raise Malformed(what="envelope")
+    head_bytes = data[_HEAD_START:head_end]
+    try:
+        head = _decode_head(head_bytes)
+    except _UNREADABLE:
+        raise Malformed(what="head") from None
+    return Envelope(head, data[payload_start:], data[head_end:payload_start], head_bytes)
+
+
+def dump_heads(heads: Mapping[Stream, Position]) -> list[HeadEntry]:
+    """Heads in a fixed order."""
+    ordered = sorted(heads.items(), key=lambda entry: str(entry[0]))
+    return [(s.origin.node, s.origin.epoch, s.scope, head.seq, head.chain) for s, head in ordered]
+
+
+def load_heads(entries: list[HeadEntry]) -> Heads:
+    """Heads out of a message; raises `Malformed` for a name that is no stream."""
+    try:
+        return {Stream(Origin(n, e), Scope(scope)): Position(seq, chain) for n, e, scope, seq, chain in entries}
+    except ValueError:
+        raise Malformed(what="heads") from None
+
+
+def sign_receipt(identity: Identity, receipt: Receipt) -> SignedReceipt:
+    data = _encode(receipt)
+    return SignedReceipt(receipt=data, signature=identity.sign(statement("receipt", data)))
+
+
+def open_receipt(signed: SignedReceipt, public_key: bytes) -> Receipt:
+    """The receipt, if the holder's key signed it. Raises `BadSignature` or `Malformed`."""
+    verify(public_key, signed.signature, statement("receipt", signed.receipt))
+    return decode(signed.receipt, Receipt)
+
+
+def check_code(signed: SignedReceipt) -> str:
+    """Eight digits that two people can compare by telephone."""
+    number = int.from_bytes(sha256(b"lianxin/check-code/1\0" + signed.receipt).digest()[:8], "big") % 10**8
+    return f"{number // 10**4:04d} {number % 10**4:04d}"
+
+
+def _statement(domain: str, head: bytes, payload: bytes) -> bytes:
+    return statement(domain, head, sha256(payload).digest())
+

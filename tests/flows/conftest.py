@@ -1,0 +1,128 @@
+"""A hub on PostgreSQL and stations on SQLite in one process, joined by real HTTP on loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from pydantic import SecretStr
+from waitress.server import create_server
+
+from config.settings import NodeRole, Settings
+from service.actions import enrolling, founding, projecting, syncing
+from service.domain import facts as f
+from service.domain.people import Actor, Role
+from service.jobs import NoJobs
+from service.node import Node, build_node
+from service.store import schema
+from service.web import sync_api
+from sync.exchange import Responder
+from sync.limits import Limits
+
+TOWN, VILLAGE = "445222113", "445222113201"
+ADMIN = Actor(account="admin", name="管理员(虚构)", role=Role.ADMIN)
+CLERK = Actor(account="clerk", name="受理员(虚构)", role=Role.CLERK)
+CHAIR = Actor(account="chair", name="主席(虚构)", role=Role.CHAIR)
+LIAISON = Actor(account="liaison", name="联络员(虚构)", role=Role.LIAISON, station="qd")
+HEAD = Actor(account="head", name="负责人(虚构)", role=Role.UNIT_HEAD, unit="water")
+
+
+class Clock:
+    """The time of a whole town, moved by hand."""
+
+    def __init__(self, start: datetime) -> None:
+        self.now = start
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def go_on(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+@dataclass
+class Line:
+    """The hub's address, served on loopback; `cut` and `mend` stand for the storm and the repair."""
+
+    app: Flask
+    port: int = 0
+    _server: object = None
+    _thread: threading.Thread | None = field(default=None)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def mend(self) -> None:
+        self._server = create_server(self.app, host="127.0.0.1", port=self.port, threads=2)
+        self.port = self._server.effective_port  # type: ignore[attr-defined]
+        self._thread = threading.Thread(target=self._server.run, daemon=True)  # type: ignore[attr-defined]
+        self._thread.start()
+
+    def cut(self) -> None:
+        self._server.close()  # type: ignore[attr-defined]
+        assert self._thread is not None
+        self._thread.join(timeout=5)
+
+
+@dataclass
+class Township:
+    """Everything a story needs."""
+
+    clock: Clock
+    hub: Node
+    line: Line
+    folder: Path
+    stations: dict[str, Node] = field(default_factory=dict)
+
+    def station(self, code: str) -> Node:
+        """The station's node, enrolled through its one-time code."""
+        if code not in self.stations:
+            settings = Settings(data_dir=self.folder / code, town=TOWN, hub_url=self.line.url)
+            node = self.stations[code] = ready(settings, self.clock)
+            with self.hub.unit(ADMIN) as unit:
+                secret = enrolling.create_code(unit, code)
+            enrolling.enrol(node, secret)
+            syncing.announce_enrolled(self.hub)
+        return self.stations[code]
+
+
+def ready(settings: Settings, clock: Clock) -> Node:
+    node = build_node(settings, jobs=NoJobs(), now=clock)
+    schema.upgrade(node.engine)
+    projecting.rebuild_if_outdated(node)
+    return node
+
+
+def found_town(hub: Node) -> None:
+    with hub.unit(ADMIN) as unit:
+        founding.found(unit, TOWN, "钱坑镇")
+        for code, name in (("qd", "钱东村联络站"), ("zx", "中心联络站")):
+            tier = "central" if code == "zx" else "station"
+            fact = f.StationStated(code=code, name=name, tier=tier, area=VILLAGE)
+            unit.record(f"station/{code}", fact, scope=unit.public_scope)
+        water = f.UnitStated(code="water", name="水务所", kind="institute")
+        unit.record("unit/water", water, scope=unit.public_scope)
+
+
+@pytest.fixture
+def township(tmp_path: Path, postgres_url: str) -> Iterator[Township]:
+    """A founded town on a Monday morning, the line up, no station yet."""
+    clock = Clock(datetime(2026, 9, 14, 1, 0, tzinfo=UTC))
+    settings = Settings(role=NodeRole.HUB, town=TOWN, data_dir=tmp_path / "hub", database_url=SecretStr(postgres_url))
+    hub = ready(settings, clock)
+    found_town(hub)
+    app = Flask("hub")
+    app.register_blueprint(sync_api.blueprint(hub, Responder(syncing.replica(hub)), Limits()))
+    line = Line(app)
+    line.mend()
+    town = Township(clock=clock, hub=hub, line=line, folder=tmp_path)
+    yield town
+    line.cut()
+    for node in (hub, *town.stations.values()):
+        node.engine.dispose()
