@@ -6,12 +6,13 @@ never on the present moment, so that a rebuilt table equals the live one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
+from weakref import WeakKeyDictionary
 
 from service.domain import clocks
 from service.domain import facts as f
-from service.domain.clocks import Clock, ClockKind
+from service.domain.clocks import Clock, ClockKind, Segment
 from service.domain.escalation import (
     LadderFacts,
     LadderStep,
@@ -25,7 +26,7 @@ from service.domain.escalation import (
 from service.domain.opinions import Opinion, Span, State
 from service.domain.policy import Policy, Track
 from service.domain.town import Town
-from service.domain.working_days import Term, local_date, opening
+from service.domain.working_days import REMEMBERED_MAX, Term, WorkCalendar, local_date, opening
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,9 +69,14 @@ class Standing:
     @property
     def next_step_at(self) -> datetime | None:
         """Earliest of all that waits. A reminder is out of date once a later step of the clock has fired."""
-        seen = max((step.at for step in self.steps if step.key in self.fired), default=_LONG_AGO)
-        waiting = (next_step_at(self.steps, self.fired, seen), self.deem_at, self.reopen_at)
+        waiting = (self._next_rung_at(), self.deem_at, self.reopen_at)
         return min((at for at in waiting if at is not None), default=None)
+
+    def _next_rung_at(self) -> datetime | None:
+        if not self.fired:  # nearly every case: all steps wait, and they are in order
+            return self.steps[0].at if self.steps else None
+        seen = max((step.at for step in self.steps if step.key in self.fired), default=_LONG_AGO)
+        return next_step_at(self.steps, self.fired, seen)
 
     def due_steps(self, now: datetime, town: Town, policy: Policy) -> tuple[LadderStep, ...]:
         """Steps to fire at `now`; none outside working hours."""
@@ -89,10 +95,10 @@ def standing(opinion: Opinion, town: Town) -> Standing:
     policy = policy_of(span, town)
     clock = clock_of(opinion, span, town)
     track = track_of(clock.kind, opinion.route)
+    fired = fired_keys(opinion, clock.id) if opinion.cards else frozenset()
     return Standing(
-        clock=clock, track=track, steps=ladder(clock, track, policy, town.calendar, _ladder_facts(opinion, clock.id)),
-        fired=fired_keys(opinion, clock.id), deem_at=_deem_at(opinion, town, policy),
-        reopen_at=_reopen_at(opinion),
+        clock=clock, track=track, steps=_steps(opinion, span, clock, track, policy, town), fired=fired,
+        deem_at=_deem_at(opinion, town, policy), reopen_at=_reopen_at(opinion),
     )  # fmt: skip
 
 
@@ -106,8 +112,10 @@ def clock_of(opinion: Opinion, span: Span, town: Town) -> Clock:
     """The span with its due date."""
     policy, calendar = policy_of(span, town), town.calendar
     hours = policy.hours
-    term = Term.parse(span.term) if span.term else (policy.term(span.rule) if span.rule else None)
-    clock = clocks.start(opinion.clock_id(span), ClockKind(span.kind), term, span.started_at, calendar, hours)
+    clock = replace(
+        _plan(span, policy, calendar).clock, id=opinion.clock_id(span), started_at=span.started_at,
+        segments=(Segment(started_at=span.started_at),),
+    )  # fmt: skip
     for began, ended in span.pauses:
         clock = clocks.pause(clock, began, "", calendar, hours)
         if ended is not None:
@@ -116,6 +124,67 @@ def clock_of(opinion: Opinion, span: Span, town: Town) -> Clock:
     for extra in span.extensions:
         clock = clocks.extend(clock, Term.parse(extra), calendar, hours)
     return clocks.stop(clock, span.stopped_at, calendar, hours) if span.stopped_at else clock
+
+
+# --- what all clocks of one day have in common -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A clock begun at the first moment of a day, with its ladders as far as they were asked for: (track, signed).
+
+    Whoever begins the same clock later that day shares its dates, since terms count days; a thousand opinions of a
+    season need a few dozen plans. `policy` keeps the object alive whose id is part of the key.
+    """
+
+    policy: Policy
+    clock: Clock
+    ladders: dict[tuple[Track, bool], tuple[LadderStep, ...]] = field(default_factory=dict)
+
+
+_PlanKey = tuple[int, str, str | None, str, date]
+_PLANS: WeakKeyDictionary[WorkCalendar, dict[_PlanKey, _Plan]] = WeakKeyDictionary()
+
+
+def _plan(span: Span, policy: Policy, calendar: WorkCalendar) -> _Plan:
+    """The plan of a span's first segment; made once for each calendar, policy, kind, term and day."""
+    plans = _PLANS.setdefault(calendar, {})
+    key = (id(policy), span.kind, span.term, span.rule, local_date(span.started_at, policy.hours))
+    plan = plans.get(key)
+    if plan is None:
+        if len(plans) >= REMEMBERED_MAX:
+            plans.clear()
+        plan = plans[key] = _planned(span, key[-1], policy, calendar)
+    return plan
+
+
+def _planned(span: Span, day: date, policy: Policy, calendar: WorkCalendar) -> _Plan:
+    term = Term.parse(span.term) if span.term else (policy.term(span.rule) if span.rule else None)
+    midnight = datetime.combine(day, time.min, policy.hours.zone).astimezone(UTC)
+    return _Plan(policy, clocks.start("", ClockKind(span.kind), term, midnight, calendar, policy.hours))
+
+
+def _steps(
+    opinion: Opinion, span: Span, clock: Clock, track: Track, policy: Policy, town: Town
+) -> tuple[LadderStep, ...]:
+    """The ladder of a clock: the day's plan where nothing happened that is this case's alone, else computed."""
+    if not _is_ordinary(opinion, span):
+        return ladder(clock, track, policy, town.calendar, _ladder_facts(opinion, clock.id))
+    signed = _signed_by_unit(opinion)
+    plan = _plan(span, policy, town.calendar)
+    steps = plan.ladders.get((track, signed))
+    if steps is None:
+        steps = ladder(plan.clock, track, policy, town.calendar, LadderFacts(signed=signed))
+        plan.ladders[(track, signed)] = steps
+    if all(step.at > clock.started_at for step in steps):
+        return steps
+    return tuple(step for step in steps if step.level is not Level.REMINDER or step.at > clock.started_at)
+
+
+def _is_ordinary(opinion: Opinion, span: Span) -> bool:
+    """Whether the ladder follows from the clock's first day and the sign-off alone."""
+    own = span.pauses or span.extensions or span.stopped_at or opinion.cards or opinion.key_item or opinion.reopened
+    return not own and not opinion.ratings
 
 
 def all_clocks(opinion: Opinion, town: Town) -> list[Clock]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,20 +23,24 @@ def encode(fact: f.Fact) -> bytes:
     return _encoder.encode(fact)
 
 
-@cache
-def _decoder(shape: type[f.Fact]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(shape)
+@lru_cache(maxsize=512)
+def _decoder(kind: str, version: int) -> msgspec.json.Decoder[Any] | None:
+    shape = f.shape(kind, version)
+    return None if shape is None else msgspec.json.Decoder(shape)
 
 
 def decode(kind: str, version: int, body: bytes) -> f.Fact | None:
     """The fact; None when this node does not know the kind or version. Raises UnreadableFact."""
-    shape = f.shape(kind, version)
-    if shape is None:
+    decoder = _decoder(kind, version)
+    if decoder is None:
         return None
     try:
-        return _decoder(shape).decode(body)  # type: ignore[no-any-return]
+        return decoder.decode(body)  # type: ignore[no-any-return]
     except msgspec.MsgspecError as error:
         raise UnreadableFact(f"{kind} v{version}: {error}") from error
+
+
+_author = lru_cache(maxsize=4096)(Author.parse)  # a few dozen people write all there is
 
 
 def recorded(event: Event, hub_nodes: frozenset[str]) -> Recorded:
@@ -44,6 +48,6 @@ def recorded(event: Event, hub_nodes: frozenset[str]) -> Recorded:
     fact = None if event.body is None else decode(event.kind, event.version, event.body)
     return Recorded(
         event_id=event.event_id, kind=event.kind, fact=fact, occurred_at=event.occurred_at,
-        received_at=event.received_at, author=Author.parse(event.author),
+        received_at=event.received_at, author=_author(event.author),
         from_hub=event.stream.origin.node in hub_nodes, erased=event.body is None,
     )  # fmt: skip

@@ -6,25 +6,30 @@ order, or from an empty table gives the same rows; `rebuild` and the check comma
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, Connection, func, select
 
 from service.domain import facts as f
 from service.domain.casework import standing
 from service.domain.opinion_fold import fold
-from service.domain.opinions import ENDED, Opinion, State
+from service.domain.opinions import ENDED, Card, Opinion, State
 from service.domain.record import Recorded
 from service.domain.town import Town
 from service.store import codec, masters, tables
-from service.store.upsert import upsert
+from service.store.upsert import Row, replace_rows, upsert_into
 from sync.events import Event, Subject
 from sync.ledger import Ledger
 
-Rows = dict[str, list[dict[str, Any]]]
+Rows = dict[str, list[Row]]
+
+# Where the rows of a subject stand, by its kind: the columns that name it there.
+_HOMES: dict[str, tuple[Column[str], ...]] = {
+    "master": (tables.masters.c.subject,),
+    "opinion": (tables.opinions.c.id, tables.cards.c.opinion),
+    "reception": (tables.receptions.c.id,),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,34 +46,40 @@ def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject],
     The caller holds the subjects' locks and the transaction. Raises codec.UnreadableFact for a broken body.
     """
     events = ledger.read_subjects(connection, subjects)
-    rows: Rows = {name: [] for name in ("opinions", "cards", "numbers", "masters", "receptions")}
-    for subject, found in events.items():
-        _rows_of(subject, found, folding, rows)
-    _write(connection, rows)
-    return bool(rows["masters"])
-
-
-def _rows_of(subject: Subject, events: list[Event], folding: Folding, rows: Rows) -> None:
-    kind, _, key = subject.partition("/")
-    if kind in masters.KINDS:
-        rows["masters"].append(masters.row_of(subject, events))
-        return
-    make = _MAKERS.get(kind)
-    if make is not None:
-        make(key, [codec.recorded(event, folding.hub_nodes) for event in events], folding, rows)
-
-
-def _write(connection: Connection, rows: Rows) -> None:
-    for name in ("masters", "opinions", "cards", "receptions"):
-        upsert(connection, tables.read.tables[name], rows[name])
+    rows: Rows = {name: [] for name in tables.read.tables}
+    keys: dict[str, list[str]] = {kind: [] for kind in _HOMES}
+    for subject in subjects:
+        kind, key = _place(subject)
+        if kind in _HOMES:
+            keys[kind].append(key)
+            _MAKERS[kind](key, events.get(subject, []), folding, rows)
+    for kind, homes in _HOMES.items():
+        for column in homes if keys[kind] else ():
+            replace_rows(connection, column, keys[kind], rows[column.table.name])
     _raise_numbers(connection, rows["numbers"])
+    return bool(keys["master"])
+
+
+def _place(subject: Subject) -> tuple[str, str]:
+    """The kind of home a subject has, and its key there: master data share one table."""
+    kind, _, key = subject.partition("/")
+    return ("master", subject) if kind in masters.KINDS else (kind, key)
+
+
+def _records(events: list[Event], folding: Folding) -> list[Recorded]:
+    return [codec.recorded(event, folding.hub_nodes) for event in events]
+
+
+def _master_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    if events:
+        rows["masters"].append(masters.row_of(key, events))
 
 
 # --- opinions --------------------------------------------------------------------------------------------------
 
 
-def _opinion_rows(key: str, records: list[Recorded], folding: Folding, rows: Rows) -> None:
-    opinion = fold(key, records)
+def _opinion_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    opinion = fold(key, _records(events, folding))
     if opinion.registered is None:
         return  # facts that came before their registration wait in the ledger
     rows["opinions"].append(opinion_row(opinion, folding.town))
@@ -76,10 +87,10 @@ def _opinion_rows(key: str, records: list[Recorded], folding: Folding, rows: Row
     rows["numbers"].extend(_number_rows(opinion))
 
 
-def opinion_row(opinion: Opinion, town: Town) -> dict[str, Any]:
+def opinion_row(opinion: Opinion, town: Town) -> Row:
     """The row of a registered opinion, with its urgent clock computed by today's calendar."""
     reg, assignment, now = opinion.registered, opinion.assignment, standing(opinion, town)
-    assert reg is not None and opinion.registered_at is not None and opinion.received_at is not None
+    assert reg is not None
     return {
         "id": opinion.id, "reg_no": reg.reg_no, "tracking": reg.tracking, "station": reg.station,
         "title": reg.title, "source": reg.source, "category": reg.category, "area": reg.area,
@@ -99,46 +110,70 @@ def opinion_row(opinion: Opinion, town: Town) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _card_rows(opinion: Opinion) -> list[dict[str, Any]]:
-    assert opinion.registered is not None
-    unit = opinion.assignment.unit if opinion.assignment else ""
-    return [
-        {
-            "clock": card.clock, "level": card.level, "mark": card.mark, "opinion": opinion.id,
-            "station": opinion.registered.station, "unit": unit, "fired_at": card.fired_at,
-            "doc_no": card.doc_no, "feedback_due": card.feedback_due, "feedback_at": card.feedback_at,
-            "revoked": bool(card.revoked),
-        }
-        for card in opinion.cards
-    ]  # fmt: skip
+def _card_rows(opinion: Opinion) -> list[Row]:
+    """A card that two epochs of the hub fired, each without knowing of the other, stands once: the first counts."""
+    first: dict[tuple[str, int, str], Card] = {}
+    for card in opinion.cards:
+        first.setdefault((card.clock, card.level, card.mark), card)
+    return [_card_row(opinion, card) for card in first.values()]
 
 
-def _number_rows(opinion: Opinion) -> list[dict[str, Any]]:
-    """Numbers this case has used, so that the next one issued here is higher."""
+def _card_row(opinion: Opinion, card: Card) -> Row:
     assert opinion.registered is not None
-    used = [opinion.registered.reg_no, *(a.dispatch_no for a in opinion.assignments)]
-    used += [card.doc_no for card in opinion.cards if card.doc_no]
-    used += [reply.reply_no for reply in opinion.replies if reply.reply_no]
+    return {
+        "clock": card.clock, "level": card.level, "mark": card.mark, "opinion": opinion.id,
+        "station": opinion.registered.station, "unit": _unit_of(opinion, card), "fired_at": card.fired_at,
+        "doc_no": card.doc_no, "feedback_due": card.feedback_due, "feedback_at": card.feedback_at,
+        "revoked": bool(card.revoked),
+    }  # fmt: skip
+
+
+def _unit_of(opinion: Opinion, card: Card) -> str:
+    """The unit that held the case when the card fired, whoever has it now; "" on the clocks of our own desk."""
+    if card.clock.split(":")[1:2] not in (["K2"], ["K5"]):
+        return ""
+    return next((a.unit for a in reversed(opinion.assignments) if a.dispatched_at <= card.fired_at), "")
+
+
+# Facts that use a number up, and where it stands in them.
+_NUMBERED: dict[type[f.Fact], str] = {
+    f.OpinionRegistered: "reg_no",
+    f.Dispatched: "dispatch_no",
+    f.CardFired: "doc_no",
+    f.ReplyDelivered: "reply_no",
+}
+
+
+def _number_rows(opinion: Opinion) -> list[Row]:
+    """Numbers this case has used, so that the next one issued here is higher; also those of facts that did not fit."""
+    used = [
+        getattr(fact, _NUMBERED[type(fact)])
+        for fact in (entry.record.fact for entry in opinion.timeline)
+        if fact is not None and type(fact) in _NUMBERED
+    ]
     split = (number.rpartition("-") for number in used)
-    return [{"series": series, "last": int(last)} for series, _, last in split if last.isdigit()]
+    return [{"series": series, "last": int(last)} for series, _, last in split if last.isdecimal() and last.isascii()]
 
 
-def _raise_numbers(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    highest: Counter[str] = Counter()
+def _raise_numbers(connection: Connection, rows: list[Row]) -> None:
+    """Never lower: another transaction may have gone further since we read."""
+    highest: dict[str, int] = {}
     for row in rows:
-        highest[row["series"]] = max(highest[row["series"]], row["last"])
+        highest[row["series"]] = max(highest.get(row["series"], 0), row["last"])
     if not highest:
         return
-    known = select(tables.numbers).where(tables.numbers.c.series.in_(highest))
-    for series, last in connection.execute(known):
-        highest[series] = max(highest[series], last)
-    upsert(connection, tables.numbers, [{"series": s, "last": n} for s, n in sorted(highest.items())])
+    statement = upsert_into(connection, tables.numbers)
+    higher = func.greatest if connection.dialect.name == "postgresql" else func.max
+    raised = {"last": higher(tables.numbers.c.last, statement.excluded.last)}
+    statement = statement.on_conflict_do_update(index_elements=[tables.numbers.c.series], set_=raised)
+    connection.execute(statement, [{"series": s, "last": n} for s, n in sorted(highest.items())])
 
 
 # --- receptions ------------------------------------------------------------------------------------------------
 
 
-def _reception_rows(key: str, records: list[Recorded], folding: Folding, rows: Rows) -> None:
+def _reception_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    records = _records(events, folding)
     held = next((r.fact for r in records if isinstance(r.fact, f.ReceptionHeld)), None)
     if held is None:
         return
@@ -149,7 +184,8 @@ def _reception_rows(key: str, records: list[Recorded], folding: Folding, rows: R
     })  # fmt: skip
 
 
-_MAKERS: dict[str, Callable[[str, list[Recorded], Folding, Rows], None]] = {
+_MAKERS: dict[str, Callable[[str, list[Event], Folding, Rows], None]] = {
+    "master": _master_rows,
     "opinion": _opinion_rows,
     "reception": _reception_rows,
 }
