@@ -11,17 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.documents.coverage_map import (
-    FAINT,
-    INK,
-    LANDSCAPE,
-    NARROW,
-    PAINTS,
-    STATE_WORDS,
-    STATION_INK,
-    Sheet,
-    draw,
-)
+from service.documents.coverage_map import LANDSCAPE, NARROW, Sheet, draw
+from service.documents.map_words import STATE_WORDS
 from service.domain.coverage import (
     Coverage,
     CoverageSettings,
@@ -33,7 +24,6 @@ from service.domain.coverage import (
     VillageState,
     compile_coverage,
 )
-from service.domain.geometry import Spot, nearest_cells
 
 TODAY = date(2026, 11, 23)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -250,32 +240,6 @@ def test_no_name_lies_over_another(sheet: Sheet) -> None:
         assert apart
 
 
-def test_colours_keep_their_contrast() -> None:
-    for text in (INK, FAINT, STATION_INK):
-        assert contrast(text, "#ffffff") >= 7
-    for paint in PAINTS.values():
-        assert contrast(paint.ink, paint.fill) >= 3  # pattern on its ground, mark on its cell
-        assert contrast(INK, paint.fill) >= 4.5  # should a name ever lie on a bare cell
-        assert contrast(FAINT, paint.fill) >= 3  # cell borders
-
-
-def test_every_state_has_a_pattern_and_a_word_of_its_own() -> None:
-    assert len({paint.pattern for paint in PAINTS.values()}) == len(VillageState)
-    assert len(set(STATE_WORDS.values())) == len(VillageState)
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG 2 contrast ratio of two #rrggbb colours."""
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def luminance(colour: str) -> float:
-    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 # --- words -----------------------------------------------------------------------------------------------------
 
 
@@ -336,35 +300,6 @@ def test_the_same_coverage_gives_the_same_bytes() -> None:
 
 
 # --- any town --------------------------------------------------------------------------------------------------
-
-spots = st.tuples(st.floats(0, 300, allow_nan=False), st.floats(0, 200, allow_nan=False))
-
-
-def area(polygon: list[Spot]) -> float:
-    pairs = zip(polygon, [*polygon[1:], *polygon[:1]], strict=True)
-    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in pairs)) / 2
-
-
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20)), min_size=1, max_size=25, unique=True))
-def test_the_cells_fill_the_sheet_exactly(grid: list[tuple[int, int]]) -> None:
-    cells = nearest_cells([(x * 10.0, y * 10.0) for x, y in grid], 300, 200)
-    assert math.isclose(sum(area(cell) for cell in cells), 300 * 200, rel_tol=1e-9)
-
-
-@given(st.lists(spots, min_size=2, max_size=12, unique=True), st.integers(0, 300), st.integers(0, 200))
-def test_a_spot_lies_in_the_cell_of_the_site_nearest_to_it(sites: list[Spot], x: int, y: int) -> None:
-    nearest = min(range(len(sites)), key=lambda n: math.dist(sites[n], (x, y)))
-    gaps = sorted(math.dist(site, (x, y)) for site in sites)
-    if gaps[1] - gaps[0] > 1e-6:  # on a border either cell will do
-        cell = nearest_cells(sites, 300, 200)[nearest]
-        around = area([(float(x), float(y)), *cell[:1]]) if len(cell) < 3 else _fan(cell, (float(x), float(y)))
-        assert math.isclose(around, area(cell), rel_tol=1e-6, abs_tol=1e-3)
-
-
-def _fan(cell: list[Spot], spot: Spot) -> float:
-    """Triangles from the spot to every edge add up to the cell exactly when the spot is inside."""
-    return sum(area([spot, a, b]) for a, b in zip(cell, [*cell[1:], *cell[:1]], strict=True))
-
 
 metres = st.integers(-9000, 9000)
 places = st.one_of(st.none(), st.builds(at, metres, metres))

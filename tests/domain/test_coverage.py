@@ -28,7 +28,7 @@ from service.domain.coverage import (
     VillageState,
     compile_coverage,
 )
-from service.domain.geometry import EARTH_RADIUS_M, common_datum, distance_m
+from service.domain.geometry import EARTH_RADIUS_M, common_datum
 
 TODAY = date(2026, 11, 23)
 OPENED = date(2025, 1, 1)
@@ -65,19 +65,7 @@ def row(coverage: Coverage, code: str) -> VillageRow:
     return next(row for row in coverage.villages if row.code == code)
 
 
-# --- distance and shares ---------------------------------------------------------------------------------------
-
-
-def test_distance_is_whole_metres_along_a_known_line() -> None:
-    assert distance_m(at(0), at(2500)) == 2500
-    assert distance_m(at(0), at(0)) == 0
-    quarter = distance_m(Point(lat=0, lng=0), Point(lat=0, lng=90))
-    assert quarter == 10_007_557  # a quarter of the equator of the mean sphere
-
-
-@pytest.mark.parametrize(("metres", "rounded"), [(2500.4, 2500), (2500.6, 2501), (0.4, 0), (0.6, 1)])
-def test_distance_is_rounded_half_up(metres: float, rounded: int) -> None:
-    assert distance_m(at(0), at(metres)) == rounded
+# --- shares ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
