@@ -82,28 +82,34 @@ class Browser:
         self._address = address
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the internet has no business on loopback
+        self.opened = 0
 
     def open(self, path: str) -> Page:
-        return _page(self._session.get(urljoin(self._address, path), timeout=TIMEOUT_S))
+        return self._page(self._session.get(urljoin(self._address, path), timeout=TIMEOUT_S))
 
     def send(self, form: Form, **typed: str | list[str]) -> Page:
         """Submit the form. Raises NotOffered, requests.RequestException."""
         pairs = form.filled(**typed)
         if form.method == "get":
-            return _page(self._session.get(form.action, params=pairs, timeout=TIMEOUT_S))
-        return _page(self._session.post(form.action, data=pairs, timeout=TIMEOUT_S))
+            return self._page(self._session.get(form.action, params=pairs, timeout=TIMEOUT_S))
+        return self._page(self._session.post(form.action, data=pairs, timeout=TIMEOUT_S))
+
+    def post(self, form: Form, **typed: str | list[str]) -> str:
+        """Submit without following: the address the answer leads to, "" when it leads nowhere."""
+        answer = self._session.post(form.action, data=form.filled(**typed), timeout=TIMEOUT_S, allow_redirects=False)
+        return answer.headers.get("Location", "")
 
     def sign_in(self, username: str, password: str) -> Page:
         page = self.open("/login")
         return self.send(page.form("/login"), username=username, password=password)
 
-
-def _page(answer: requests.Response) -> Page:
-    reader = _Reader(answer.url)
-    answer.encoding = "utf-8"
-    reader.feed(answer.text)
-    return Page(status=answer.status_code, url=answer.url, html=answer.text, forms=reader.forms, links=reader.links,
-                text=" ".join(" ".join(reader.words).split()))  # fmt: skip
+    def _page(self, answer: requests.Response) -> Page:
+        self.opened += 1
+        reader = _Reader(answer.url)
+        answer.encoding = "utf-8"
+        reader.feed(answer.text)
+        return Page(status=answer.status_code, url=answer.url, html=answer.text, forms=reader.forms,
+                    links=reader.links, text=" ".join(" ".join(reader.words).split()))  # fmt: skip
 
 
 class _Reader(HTMLParser):

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,17 +35,20 @@ _LETTERS = "23456789abcdefghjkmnpqrstwxyz"  # none that look alike on a screen
 
 
 class Township:
-    """The folder, the processes and the addresses. `start` makes the sample town on first use."""
+    """The folder, the processes and the addresses. `start` makes the sample town on first use.
 
-    def __init__(self, folder: Path, ports: list[int], say: Say) -> None:
-        homes = [HUB, *town.stations()]
-        assert len(ports) >= len(homes)
+    `ports`: the hub's first, then one for each of `stations` (codes of the sample town, all of them by default).
+    """
+
+    def __init__(self, folder: Path, ports: list[int], say: Say, stations: Sequence[str] = ()) -> None:
+        self.stations = tuple(stations or town.stations())
+        homes = [HUB, *self.stations]
         self.folder = folder.absolute()
-        self.addresses = {home: f"http://127.0.0.1:{port}" for home, port in zip(homes, ports, strict=False)}
+        self.addresses = {home: f"http://127.0.0.1:{port}" for home, port in zip(homes, ports, strict=True)}
         self.clock_file = self.folder / "clock"
         self.clock = FileClock(self.clock_file)
         self.passwords: dict[str, str] = {}
-        self._ports = dict(zip(homes, ports, strict=False))
+        self._ports = dict(zip(homes, ports, strict=True))
         self._say = say
         self._postgres = PrivatePostgres(self.folder / HUB / "postgres")
         self._redis = PrivateRedis(self.folder / HUB / "redis")
@@ -65,7 +68,7 @@ class Township:
         if fresh:
             self._found()
         self.start_hub()
-        for code in town.stations():
+        for code in self.stations:
             if fresh:
                 self._enrol(code)
             self.start_station(code)
@@ -147,7 +150,7 @@ class Township:
             "hub-web": (HUB, ("service.cli", "serve")),
             "hub-worker": (HUB, (*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle")),
             "hub-beat": (HUB, (*celery, "beat")),
-            **{code: (code, ("service.cli", "serve")) for code in town.stations()},
+            **{code: (code, ("service.cli", "serve")) for code in self.stations},
         }
         for name, (home, module) in commands.items():
             log = self.folder / home / f"{name}.log"
