@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, func, select
 
 from service.domain import facts as f
 from service.domain.opinion_fold import fold
 from service.domain.opinions import Opinion, State
 from service.domain.people import Reporter
+from service.domain.record import Author
 from service.store import codec, queries
 from service.store.queries import OpinionFilter
 from service.store.vault import CannotOpen, StationSeal
-from sync.events import Scope, Subject
+from service.store.tables import opinions
+from sync import acknowledged, peers
+from sync.events import Scope, Subject, decode_header, from_us
+from sync.identity import Identity
 from sync.ledger import Ledger
-from sync.tables import ledger_events, ledger_once
+from sync.tables import ledger_events, ledger_once, ledger_streams, sync_acknowledged
 
 
 def case(
@@ -81,6 +86,71 @@ def _opened(fact: f.PersonRecorded, seal: StationSeal, person: str) -> KnownRepo
     except (CannotOpen, ValueError):
         return KnownReporter(person=person, secrecy=fact.secrecy, readable=False)
     return KnownReporter(person=person, secrecy=fact.secrecy, readable=True, who=who)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Somebody looked at a citizen's data, and said why."""
+
+    at: datetime
+    by: str
+    reason: str
+
+
+def looks_at(connection: Connection, ledger: Ledger, person: str) -> tuple[Look, ...]:
+    """Who looked at this person's data, newest first."""
+    subject = Subject(f"person/{person}")
+    found = []
+    for event in ledger.read_subjects(connection, [subject]).get(subject, []):
+        if event.kind == f.PersonUnmasked.KIND and event.body is not None:
+            fact = codec.decode(event.kind, event.version, event.body)
+            reason = fact.reason if isinstance(fact, f.PersonUnmasked) else ""
+            found.append(Look(at=event.occurred_at, by=Author.parse(event.author).name, reason=reason))
+    return tuple(reversed(found))
+
+
+# --- what waits for the line -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRow:
+    """One own event the hub has not confirmed; `opinion` and `reg_no` are empty for other subjects."""
+
+    recorded_at: datetime
+    kind: str
+    opinion: str = ""
+    reg_no: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """`rows` are the oldest of `count`."""
+
+    count: int = 0
+    rows: tuple[WaitingRow, ...] = ()
+
+
+def waiting(connection: Connection, identity: Identity, *, limit: int) -> Waiting:
+    """Own events above what the hub has stated to hold, oldest first."""
+    hub = next((peer for peer in peers.all_peers(connection) if peer.introduces), None)
+    if hub is None:
+        return Waiting()
+    stream, stated, event = ledger_streams.c, sync_acknowledged.c, ledger_events.c
+    query = (
+        select(event.received_us, event.header, opinions.c.id, opinions.c.reg_no)
+        .join(ledger_streams, stream.id == event.stream_id)
+        .outerjoin(sync_acknowledged, and_(stated.stream_id == stream.id, stated.peer == hub.node))
+        .outerjoin(opinions, event.subject == "opinion/" + opinions.c.id)
+        .where(stream.node == identity.node, event.seq > func.coalesce(stated.seq, 0))
+        .order_by(event.received_us, event.seq)
+        .limit(limit)
+    )
+    rows = tuple(
+        WaitingRow(recorded_at=from_us(row.received_us), kind=decode_header(row.header).kind,
+                   opinion=row.id or "", reg_no=row.reg_no or "")
+        for row in connection.execute(query)
+    )  # fmt: skip
+    return Waiting(count=acknowledged.unsent(connection, identity, hub).count, rows=rows)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------

@@ -13,8 +13,15 @@ from service.web import (
     health,
     language,
     limits,
+    opinions,
     presenting,
+    public,
+    reception,
+    registration,
     security,
+    steps,
+    sync_state,
+    workbench,
 )
 
 FORM_BYTES_MAX = 1024 * 1024  # texts only; whoever takes files raises it for their own request
@@ -52,9 +59,10 @@ def _config(node: Node) -> dict[str, object]:
 
 
 def _pages(node: Node) -> tuple[Blueprint, ...]:
-    everywhere = (auth.pages, language.pages, health.pages)
+    everywhere = (auth.pages, language.pages, public.pages, health.pages, workbench.pages, registration.pages,
+                  opinions.pages, steps.pages, reception.pages)  # fmt: skip
     if not node.is_hub:
-        return everywhere
+        return (*everywhere, sync_state.pages)
     from service.web import hub  # a village PC does not load the hub's pages
 
     return (*everywhere, *hub.BLUEPRINTS)
@@ -71,9 +79,9 @@ def _machines(node: Node) -> tuple[Blueprint, ...]:
 
 def _navigation(node: Node) -> tuple[desk.NavItem, ...]:
     """What the head of a page offers; the first item an actor may see is where signing in leads."""
-    at_desk: tuple[desk.NavItem, ...] = ()
+    at_desk = (workbench.NAVIGATION, registration.NAVIGATION, opinions.NAVIGATION, reception.NAVIGATION)
     if not node.is_hub:
-        return at_desk
+        return (*at_desk, sync_state.NAVIGATION)
     from service.web import hub
 
     return (*hub.NAVIGATION, *at_desk)
@@ -82,7 +90,7 @@ def _navigation(node: Node) -> tuple[desk.NavItem, ...]:
 def _next_steps(node: Node) -> tuple[desk.NextStep, ...]:
     """What the page of an opinion offers to do with it."""
     if not node.is_hub:
-        return ()
+        return steps.NEXT_STEPS
     from service.web import hub
 
-    return hub.NEXT_STEPS
+    return (*hub.NEXT_STEPS, *steps.NEXT_STEPS)

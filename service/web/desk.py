@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from flask import Blueprint, Flask, current_app, url_for
@@ -53,6 +53,7 @@ class NextStep:
     offered: Callable[[Actor, Opinion], bool]
     kinds: tuple[type[f.Fact], ...] = ()
     main: bool = False
+    values: Mapping[str, str] = field(default_factory=dict)  # further parts of the address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, g, request, url_for
 from flask_babel import get_locale, gettext
 from flask_bootstrap import Bootstrap5
 
@@ -25,7 +26,7 @@ def set_up(app: Flask) -> None:
     Bootstrap5(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        moment=moment, day=day, short_day=short_day, word=words.word, term=words.term, sync_error=words.sync_error
+        moment=moment, day=day, level=level_name, short_day=short_day, word=words.word, term=words.term, sync_error=words.sync_error
     )
     app.jinja_env.globals.update(
         choices=words.choices, countdown=countdown, row_countdown=row_countdown, page=Page(),
@@ -186,12 +187,45 @@ class Page:
     def town(self) -> Town:
         return town()
 
-    def level(self, level: int) -> str:
-        """What a level of the ladder is called; the names are the township's own settings."""
-        terms = town().policy_on(self.now.date()).levels[level]
-        return terms.name_en if _english() and terms.name_en else terms.name
+    # Pairs (code, name) for selects.
+
+    @property
+    def areas(self) -> list[tuple[str, str]]:
+        return [(code, area.name) for code, area in town().areas.items()]
+
+    @property
+    def categories(self) -> list[tuple[str, str]]:
+        return [(code, category.name) for code, category in town().categories.items()]
+
+    @property
+    def units(self) -> list[tuple[str, str]]:
+        """Units that still take work."""
+        return [(code, unit.name) for code, unit in town().units.items() if unit.active]
+
+    @property
+    def stations(self) -> list[tuple[str, str]]:
+        return [(code, station.name) for code, station in town().stations.items()]
+
+    def deputies(self, station: str = "") -> list[tuple[str, str]]:
+        """Deputies in office, of one station or of the town."""
+        known = town().deputies.items()
+        return [(code, d.name) for code, d in known if d.in_office and station in ("", d.station)]
+
+    def unit_names(self, codes: Sequence[str]) -> str:
+        return "、".join(town().unit_name(code) for code in codes)
+
+    def reasons(self, kind: str) -> list[tuple[str, str]]:
+        return [(code, f"{code} {reason.name}") for code, reason in town().reasons.items() if reason.kind == kind]
+
+
+def level_name(level: int) -> str:
+    """What a level of the ladder is called; the names are the township's own settings."""
+    terms = town().policy_on(page_look().now.date()).levels[level]
+    return terms.name_en if _english() and terms.name_en else terms.name
 
 
 def this_path() -> str:
-    """Where a language link leads back to. Never a tracking code: that page is left by its own form."""
+    """Where a language link leads back to. Never a tracking code: that would end up in somebody's history."""
+    if request.blueprint == "public":
+        return url_for("public.ask")
     return request.full_path.rstrip("?") if request.method == "GET" else request.path

@@ -1,0 +1,38 @@
+"""同步状态: what has not gone out, since when and why; and a button that asks for an exchange now."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from service.actions.syncing import request_exchange
+from service.domain.people import Step
+from service.store import station_queries
+from service.web import desk
+from service.web.words import N_
+
+WAITING_SHOWN = 50
+
+pages = Blueprint("sync_state", __name__)
+desk.signed_in_only(pages)
+
+NAVIGATION = desk.NavItem(endpoint="sync_state.show", label=N_("同步状态"), key="y", shown=lambda actor: True)
+
+
+@pages.get("/sync")
+def show() -> str:
+    node = desk.node()
+    with desk.looking() as look:
+        waiting = station_queries.waiting(look.connection, node.identity, limit=WAITING_SHOWN)
+        limit_s = look.policy.limits.clock_offset_s
+    return render_template("station/sync.html", waiting=waiting, limit_s=limit_s, hub_url=node.settings.hub_url,
+                           may_open=desk.actor().may(Step.SEE_OPINIONS))  # fmt: skip
+
+
+@pages.post("/sync")
+def now() -> Response:
+    with desk.node().unit(desk.actor()) as unit:
+        request_exchange(unit)
+    flash(_("已请求立即同步。几秒后刷新本页查看结果。"), "info")
+    return redirect(url_for("sync_state.show"))
