@@ -9,15 +9,10 @@ from statistics import median
 from time import perf_counter
 
 from service.documents.coverage_map import draw
-from service.domain.coverage import (
-    Coverage,
-    CoverageSettings,
-    Point,
-    ReceptionHeld,
-    StationSite,
-    Village,
-    compile_coverage,
-)
+from service.domain.coverage import Coverage, CoverageSettings, ReceptionHeld, StationSite, Village
+from service.domain.coverage_compiling import compile_coverage
+from service.domain.coverage_mapping import coverage_from_mapping, coverage_to_mapping
+from service.domain.geometry import Point
 
 TODAY = date(2026, 11, 23)
 VILLAGES, STATIONS, RECEPTIONS = 25, 6, 200
@@ -39,7 +34,7 @@ def run() -> dict[str, float | int | bool]:
         "recompute_ms_budget": BUDGET_MS,
         "within_budget": median(took) <= BUDGET_MS,
         "to_and_from_json_ms": round(median(_took_ms(lambda: _travel(coverage)) for _ in range(20)), 3),
-        "body_bytes": len(json.dumps(coverage.to_mapping(), ensure_ascii=False).encode()),
+        "body_bytes": len(json.dumps(coverage_to_mapping(coverage), ensure_ascii=False).encode()),
         "map_ms": round(median(_took_ms(lambda: draw(coverage)) for _ in range(20)), 3),
         "map_bytes": len(draw(coverage).encode()),
     }
@@ -53,7 +48,7 @@ def _took_ms(work: object) -> float:
 
 
 def _travel(coverage: Coverage) -> Coverage:
-    return Coverage.from_mapping(json.loads(json.dumps(coverage.to_mapping())))
+    return coverage_from_mapping(json.loads(json.dumps(coverage_to_mapping(coverage))))
 
 
 def _town(dice: random.Random) -> tuple[list[Village], list[StationSite], list[ReceptionHeld]]:

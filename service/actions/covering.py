@@ -20,8 +20,9 @@ from service.domain.coverage import (
     ReceptionHeld,
     StationSite,
     Village,
-    compile_coverage,
 )
+from service.domain.coverage_compiling import compile_coverage
+from service.domain.coverage_mapping import coverage_from_mapping, coverage_to_mapping
 from service.domain.geometry import Point
 from service.domain.people import SYSTEM
 from service.domain.town import Town
@@ -50,7 +51,7 @@ def publish_if_changed(node: Node) -> bool:
 def _publish(unit: Unit) -> bool:
     if not unit.is_hub:
         raise NotTheHub
-    coverage = compile_now(unit.connection, unit.town, unit.today).to_mapping()
+    coverage = coverage_to_mapping(compile_now(unit.connection, unit.town, unit.today))
     last = unit.town.coverage
     if last is not None and last.coverage == coverage:
         return False
@@ -61,7 +62,7 @@ def _publish(unit: Unit) -> bool:
 
 def published(town: Town) -> Coverage | None:
     """The coverage as last published; None before the first."""
-    return Coverage.from_mapping(town.coverage.coverage) if town.coverage else None
+    return coverage_from_mapping(town.coverage.coverage) if town.coverage else None
 
 
 def _settings(town: Town) -> CoverageSettings:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import cos, radians
 
-from service.domain.coverage import Point, StationRow, VillageRow, VillageState
-from service.domain.geometry import EARTH_RADIUS_M, Spot
+from service.domain.coverage import StationRow, VillageRow, VillageState
+from service.domain.geometry import EARTH_RADIUS_M, Point, Spot
 
 # On one spot the state that needs somebody is shown.
 _WORST_FIRST = (

@@ -17,13 +17,14 @@ from service.domain.coverage import (
     Coverage,
     CoverageSettings,
     Pause,
-    Point,
     ReceptionHeld,
     StationSite,
     Village,
     VillageState,
-    compile_coverage,
 )
+from service.domain.coverage_compiling import compile_coverage
+from service.domain.coverage_mapping import coverage_from_mapping, coverage_to_mapping
+from service.domain.geometry import Point
 
 TODAY = date(2026, 11, 23)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -294,7 +295,7 @@ def test_two_maps_on_one_page_share_no_id() -> None:
 
 
 def test_the_same_coverage_gives_the_same_bytes() -> None:
-    again = Coverage.from_mapping(town().to_mapping())
+    again = coverage_from_mapping(coverage_to_mapping(town()))
     assert draw(town()) == draw(again)
     assert len(draw(town()).encode()) < 40_000
 
