@@ -16,10 +16,11 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, literal, or_, select
 
 from service.domain.opinions import ENDED, OPEN, WITH_UNIT, State
-from service.domain.people import Actor
+from service.domain.people import Actor, Step
 from service.store.tables import cards, opinions, receptions
 
 PAGE = 25
+NOWHERE = "-"  # no station or unit has this code
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)  # where a case without a due date sorts
@@ -138,9 +139,13 @@ class OpinionFilter:
 
     @classmethod
     def within(cls, actor: Actor) -> OpinionFilter:
-        """Everything this actor may see: a station its own cases, a unit what was dispatched to it."""
-        unit = (actor.unit or "-") if actor.of_unit else None
-        return cls(station=actor.station, unit=unit)
+        """Everything this actor may see: a station its own cases, a unit what was dispatched to it.
+
+        An administrator keeps the accounts and sees no opinion at all.
+        """
+        if not actor.may(Step.SEE_OPINIONS):
+            return cls(station=NOWHERE, unit=NOWHERE)
+        return cls(station=actor.station, unit=(actor.unit or NOWHERE) if actor.of_unit else None)
 
     def narrowed(self, **changes: Any) -> OpinionFilter:
         """The same with more fields set; the actor's own bounds cannot be widened by what a form says."""

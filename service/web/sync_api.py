@@ -7,7 +7,8 @@ not applied: the projection job is rung and folds what came.
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import IO
 
 import structlog
 from flask import Blueprint, Response, request
@@ -15,83 +16,69 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from config import jobs
+from service.actions.syncing import announce_enrolled
 from service.node import Node
+from service.web.limits import limiter
 from sync.errors import Malformed, PeerBusy, SyncError, TooLarge, encode_error
+from sync.exchange import Responder
 from sync.limits import Limits
 from sync.wire import CONTENT_TYPE
 
 log = structlog.get_logger(__name__)
 
-CHUNK_BYTES = 64 * 1024
-ENVELOPE_BYTES = 64 * 1024  # what a push carries around its bundle
-_BUNDLE_VERBS = frozenset({"push"})
+ENVELOPE_BYTES = 64 * 1024  # more than what a push carries around its bundle
 
-
-class Answers(Protocol):
-    """`sync.exchange.Responder`, as far as this page needs it."""
-
-    def answer(self, verb: str, body: bytes) -> bytes:
-        """Raises SyncError for whatever is refused."""
-        ...
-
-
-def blueprint(node: Node, responder: Answers, limits: Limits) -> Blueprint:
+def blueprint(node: Node, responder: Responder, limits: Limits) -> Blueprint:
     """The one route, bound to this hub."""
     api = Blueprint("sync_api", __name__, url_prefix="/sync/v1")
 
     @api.post("/<verb>")
+    @limiter.exempt  # a whole township may stand behind one address; codes and signatures are too long to guess
     def answer(verb: str) -> Response:
         try:
-            reply = responder.answer(verb, _body(_ceiling(verb, limits)))
+            reply = responder.answer(verb, _body(limits.bundle_bytes_max))
         except SyncError as error:
             log.info("sync.refused", verb=verb[:16], code=error.code)
-            return _refusal(error)
+            return _bytes(encode_error(error), error.status)
         except OperationalError:
             log.exception("sync.database_unavailable", verb=verb[:16])
-            return _refusal(PeerBusy())
-        if verb in _BUNDLE_VERBS:
-            node.jobs.request(jobs.PROJECTION)
+            return _bytes(encode_error(PeerBusy()), PeerBusy.status)
+        _after(node, verb)
         return _bytes(reply, 200)
 
     return api
 
 
-def _ceiling(verb: str, limits: Limits) -> int:
-    return limits.bundle_bytes_max + ENVELOPE_BYTES if verb in _BUNDLE_VERBS else limits.message_bytes_max
+def _after(node: Node, verb: str) -> None:
+    """What to do once the answer's transaction has committed. Losing it costs seconds: sweeps do the same."""
+    if verb == "push":
+        node.jobs.request(jobs.PROJECTION)
+    elif verb == "enrol":
+        announce_enrolled(node)
 
 
-def _body(ceiling: int) -> bytes:
-    """The request's body, never more than `ceiling` bytes of it. Raises TooLarge, Malformed."""
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The request's body, read piece by piece; the responder stops reading at its ceiling."""
+
+    stream: IO[bytes]
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self.stream.read(size)
+        except (HTTPException, OSError) as error:
+            raise Malformed(what="body") from error  # the sender went away, or its chunks do not add up
+
+
+def _body(ceiling: int) -> _Body:
+    """Raises Malformed for what no node of ours sends, TooLarge before a byte is read that is not worth it."""
     if request.mimetype != CONTENT_TYPE:
         raise Malformed(what="content_type")
-    if (request.content_length or 0) > ceiling:
+    if (request.content_length or 0) > ceiling + ENVELOPE_BYTES:
         raise TooLarge(bytes=request.content_length, ceiling=ceiling)
-    request.max_content_length = None  # the ceiling of forms is not ours; ours is counted below
-    try:
-        return _read(ceiling)
-    except (HTTPException, OSError) as error:
-        raise Malformed(what="body") from error  # the sender went away, or its chunks do not add up
-
-
-def _read(ceiling: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while part := request.stream.read(CHUNK_BYTES):
-        size += len(part)
-        if size > ceiling:
-            raise TooLarge(bytes=size, ceiling=ceiling)
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _refusal(error: SyncError) -> Response:
-    response = _bytes(encode_error(error), error.status)
-    if isinstance(error, TooLarge):
-        response.headers["Connection"] = "close"  # the rest of the body is not read
-    return response
+    request.max_content_length = None  # the ceiling of forms; the responder has its own for each verb
+    return _Body(request.stream)
 
 
 def _bytes(body: bytes, status: int) -> Response:
-    response = Response(body, status=status, content_type=CONTENT_TYPE)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return Response(body, status=status, content_type=CONTENT_TYPE)

@@ -116,6 +116,12 @@ def test_a_unit_account_without_a_unit_sees_nothing(connection: Connection) -> N
     assert queries.count_opinions(connection, OpinionFilter.within(nobody)) == 0
 
 
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.SYSTEM])
+def test_who_has_no_business_with_opinions_sees_none(connection: Connection, role: Role) -> None:
+    keep(connection, opinion(1), opinion(2, unit="water"))
+    assert queries.count_opinions(connection, OpinionFilter.within(Actor(account="a", name="甲", role=role))) == 0
+
+
 def test_the_clerk_may_narrow_to_any_station(connection: Connection) -> None:
     keep(connection, opinion(1), opinion(2, station="zx"))
     clerk = Actor(account="a", name="黄受理", role=Role.CLERK)

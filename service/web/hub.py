@@ -1,0 +1,42 @@
+"""What a hub adds to every node's pages: its desks, its entries in the head, and the stations' half of the exchange."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from service.actions.syncing import replica
+from service.node import Node
+from service.web import (
+    account_pages,
+    coverage_page,
+    dispatching,
+    hub_words,
+    inbox,
+    reviewing,
+    stations_board,
+    supervision,
+    sync_api,
+    town_data,
+    unit_desk,
+)
+from sync.exchange import Responder
+from sync.limits import Limits
+
+hub_words.install()
+
+BLUEPRINTS = (
+    inbox.pages, dispatching.pages, unit_desk.pages, supervision.pages, reviewing.pages, stations_board.pages,
+    coverage_page.pages, town_data.pages, account_pages.pages,
+)  # fmt: skip
+
+# The first entry that an actor may see is where their day begins.
+NAVIGATION = (
+    inbox.NAVIGATION, unit_desk.NAVIGATION, supervision.NAVIGATION, reviewing.NAVIGATION,
+    stations_board.NAVIGATION, coverage_page.NAVIGATION, town_data.NAVIGATION, account_pages.NAVIGATION,
+)  # fmt: skip
+
+NEXT_STEPS = (inbox.NEXT_STEP, *unit_desk.NEXT_STEPS, *reviewing.NEXT_STEPS, supervision.NEXT_STEP)
+
+
+def sync_blueprint(node: Node) -> Blueprint:
+    return sync_api.blueprint(node, Responder(replica(node)), Limits())
