@@ -16,11 +16,11 @@ from service.actions.routing import NotTheHub, load, needed, record, within_reac
 from service.domain import facts as f
 from service.domain.casework import Standing, standing
 from service.domain.escalation import LadderStep, Level, feedback_due, once_key
+from service.domain.office_hours import is_working_hours
 from service.domain.opinion_fold import fits
 from service.domain.opinions import Opinion
 from service.domain.people import SYSTEM, Step
 from service.domain.refusals import NotFound, Refused
-from service.domain.working_days import is_working_hours
 from service.node import Node
 from service.store.tables import cards, opinions
 from service.store.unit import Unit

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from service.actions.routing import NotTheHub, chosen, load, needed, record, within_reach
 from service.domain import facts as f
+from service.domain.office_hours import local_date
 from service.domain.opinions import Opinion, State
 from service.domain.people import Role, Step
 from service.domain.refusals import Invalid, NotAllowed, NotFound, Refused
-from service.domain.working_days import local_date
 from service.store.unit import Unit
 
 RATINGS = ("satisfied", "fair", "dissatisfied")

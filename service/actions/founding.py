@@ -7,10 +7,10 @@ from importlib import resources
 from typing import Any
 
 from service.domain import facts as f
+from service.domain.calendar_years import CalendarYear
 from service.domain.people import Step
 from service.domain.policy import Policy
 from service.domain.refusals import Refused
-from service.domain.working_days import CalendarYear
 from service.store.published_calendar import published_years
 from service.store.unit import Unit
 

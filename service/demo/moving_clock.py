@@ -8,8 +8,9 @@ from pathlib import Path
 
 from config.clock import FileClock, system_now
 from service.demo.processes import DemoError
+from service.domain.office_hours import local_date, opening
 from service.domain.policy import Policy
-from service.domain.working_days import Term, WorkCalendar, local_date, opening
+from service.domain.working_days import Term, WorkCalendar
 from service.store.published_calendar import published_years
 
 MOVE = re.compile(r"\+(\d{1,4})(wd|d|h|m)")

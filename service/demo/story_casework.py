@@ -12,8 +12,8 @@ from config import jobs
 from service.demo.browser import Browser
 from service.demo.playing import STATION, Story, expect, seen, until
 from service.demo.township import HUB
+from service.domain.office_hours import local_date
 from service.domain.opinions import Opinion
-from service.domain.working_days import local_date
 from service.store import station_queries
 from service.store.queries import OpinionFilter
 from service.store.tables import opinions

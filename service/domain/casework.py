@@ -23,10 +23,11 @@ from service.domain.escalation import (
     next_step_at,
     track_of,
 )
+from service.domain.office_hours import local_date, opening
 from service.domain.opinions import Opinion, Span, State
 from service.domain.policy import Policy, Track
 from service.domain.town import Town
-from service.domain.working_days import REMEMBERED_MAX, Term, WorkCalendar, local_date, opening
+from service.domain.working_days import REMEMBERED_MAX, Term, WorkCalendar
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -14,20 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from service.domain.working_days import (
-    OFFICE_HOURS,
-    ONE_DAY,
-    Computation,
-    Day,
-    DayCount,
-    DayKind,
-    Hours,
-    Term,
-    WorkCalendar,
-    due_instant,
-    local_date,
-    natural_end,
-)
+from service.domain.office_hours import OFFICE_HOURS, Hours, due_instant, local_date
+from service.domain.working_days import ONE_DAY, Computation, Day, DayCount, DayKind, Term, WorkCalendar, natural_end
 
 
 class ClockKind(StrEnum):

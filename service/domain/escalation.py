@@ -19,14 +19,9 @@ from datetime import date, datetime
 from enum import IntEnum
 
 from service.domain.clocks import Clock, ClockKind, day_overdue, paused_days
+from service.domain.office_hours import is_working_hours, local_date, next_working_moment, opening
 from service.domain.policy import Ladder, Policy, Track
-from service.domain.working_days import (
-    WorkCalendar,
-    is_working_hours,
-    local_date,
-    next_working_moment,
-    opening,
-)
+from service.domain.working_days import WorkCalendar
 
 
 class Level(IntEnum):

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from service.domain.working_days import BadTerm, Hours, Term
+from service.domain.office_hours import Hours
+from service.domain.working_days import BadTerm, Term
 
 _T = TypeVar("_T")
 

@@ -11,9 +11,10 @@ from datetime import date
 from typing import TypeVar
 
 from service.domain import facts as f
+from service.domain.calendar_years import CalendarDay, CalendarYear, DayStatus
 from service.domain.policy import Policy
 from service.domain.refusals import NotFound
-from service.domain.working_days import CalendarDay, CalendarYear, DayStatus, WorkCalendar
+from service.domain.working_days import WorkCalendar
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=f.Fact)

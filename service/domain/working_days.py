@@ -11,14 +11,14 @@ number or at the month's end (Art. 202), and a term ending on a day off ends on 
 import re
 from bisect import bisect_left, bisect_right
 from calendar import monthrange
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Literal, Self, TypeVar, cast
-from zoneinfo import ZoneInfo
 
-SATURDAY = 5
+from service.domain.calendar_years import CalendarDay, CalendarYear, DayStatus, fixed_holiday, is_weekend
+
 ONE_DAY = timedelta(days=1)
 
 REMEMBERED_MAX = 20_000  # answers of each sort, some 5 MB in all
@@ -27,18 +27,6 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 Unit = Literal["wd", "mo", "d"]
-
-
-class DayStatus(StrEnum):
-    """How sure we are of a day."""
-
-    PUBLISHED = "published"
-    PROVISIONAL = "provisional"
-    LOCAL = "local"
-
-    @property
-    def label(self) -> str:
-        return {"published": "公布", "provisional": "暂估", "local": "本地"}[self.value]
 
 
 class DayKind(StrEnum):
@@ -66,17 +54,6 @@ _KIND_LABELS = {
     "holiday": "放假",
     "paused": "暂停计时",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class CalendarDay:
-    """One exception to "Monday to Friday are workdays"; `source` is the notice or the township's reason."""
-
-    day: date
-    is_workday: bool
-    name: str
-    status: DayStatus
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,84 +130,6 @@ class Computation:
     rolled_from: date | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalendarYear:
-    """One year as it travels in one event: only what differs from "Monday to Friday", days written "MM-DD".
-
-    A published year without any exception is still published; that is what `status` is for.
-    """
-
-    year: int
-    status: DayStatus
-    source: str
-    off: tuple[str, ...] = ()
-    work: tuple[str, ...] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, year: int, days: Iterable[CalendarDay], *, status: DayStatus, source: str) -> Self:
-        """The year that holds exactly these exceptions."""
-        rows = sorted(days, key=lambda row: row.day)
-        return cls(
-            year=year,
-            status=status,
-            source=source,
-            off=tuple(f"{row.day:%m-%d}" for row in rows if not row.is_workday),
-            work=tuple(f"{row.day:%m-%d}" for row in rows if row.is_workday),
-            names={f"{row.day:%m-%d}": row.name for row in rows if row.name},
-        )
-
-    def days(self) -> tuple[CalendarDay, ...]:
-        """Rows for the exceptions in date order; raises ValueError for a day the year does not have."""
-        marked = [(text, False) for text in self.off] + [(text, True) for text in self.work]
-        rows = [self._row(text, is_workday) for text, is_workday in marked]
-        return tuple(sorted(rows, key=lambda row: row.day))
-
-    def _row(self, text: str, is_workday: bool) -> CalendarDay:
-        day = date.fromisoformat(f"{self.year:04d}-{text}")
-        return CalendarDay(day, is_workday, self.names.get(text, ""), self.status, self.source)
-
-
-def days_of_year(
-    year: int,
-    is_workday: Callable[[date], bool],
-    name_of: Callable[[date], str],
-    *,
-    status: DayStatus = DayStatus.PUBLISHED,
-    source: str = "",
-) -> tuple[CalendarDay, ...]:
-    """The exceptions of a year that some other calendar knows: weekdays off and weekend days worked."""
-    first = date(year, 1, 1)
-    days = (first + timedelta(days=n) for n in range((date(year, 12, 31) - first).days + 1))
-    return tuple(
-        CalendarDay(day, is_workday(day), name_of(day), status, source)
-        for day in days
-        if is_workday(day) == _is_weekend(day)
-    )
-
-
-def _is_weekend(day: date) -> bool:
-    return day.weekday() >= SATURDAY
-
-
-def fixed_holiday(day: date) -> str:
-    """Name of the holiday that the law ties to this date, or "".
-
-    Spring Festival, Qingming, Dragon Boat and Mid-Autumn follow sun or moon and are left to the yearly notice.
-    The second day of Labour Day is law since 2025 (全国年节及纪念日放假办法, amended in November 2024).
-    """
-    match day.month, day.day:
-        case 1, 1:
-            return "元旦"
-        case 5, 1:
-            return "劳动节"
-        case 5, 2 if day.year >= 2025:
-            return "劳动节"
-        case 10, 1 | 2 | 3:
-            return "国庆节"
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class _YearIndex:
     """Ordinals of a year's workdays and of its provisional days, both ascending."""
@@ -269,7 +168,7 @@ class WorkCalendar:
         row = self._rows.get(day)
         if row is not None:
             return row.is_workday
-        if _is_weekend(day):
+        if is_weekend(day):
             return False
         return day.year in self._published or not fixed_holiday(day)
 
@@ -286,9 +185,9 @@ class WorkCalendar:
         assumed = DayStatus.PROVISIONAL if self.is_provisional(day) else DayStatus.PUBLISHED
         status = row.status if row else assumed
         if self.is_workday(day):
-            kind = DayKind.MAKE_UP if _is_weekend(day) else DayKind.WORKDAY
+            kind = DayKind.MAKE_UP if is_weekend(day) else DayKind.WORKDAY
             return Day(day, kind, row.name if row else "", status)
-        if row is None and _is_weekend(day):
+        if row is None and is_weekend(day):
             return Day(day, DayKind.WEEKEND, "", status)
         return Day(day, DayKind.HOLIDAY, row.name if row else fixed_holiday(day), status)
 
@@ -419,44 +318,3 @@ def natural_end(start: date, term: Term) -> date:
     if term.unit == "mo":
         return months_later(start, term.amount)
     return start + timedelta(days=term.amount)
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """The working day's hours, opening included and closing excluded, in the township's zone."""
-
-    opens: time = time(8, 30)
-    closes: time = time(17, 30)
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Shanghai"))
-
-
-OFFICE_HOURS = Hours()
-
-
-def local_date(instant: datetime, hours: Hours = OFFICE_HOURS) -> date:
-    """The township's date at an instant."""
-    return instant.astimezone(hours.zone).date()
-
-
-def opening(day: date, hours: Hours = OFFICE_HOURS) -> datetime:
-    """The instant (UTC) at which work begins on `day`."""
-    return datetime.combine(day, hours.opens, hours.zone).astimezone(UTC)
-
-
-def due_instant(due: date, hours: Hours = OFFICE_HOURS) -> datetime:
-    """The instant (UTC) at which a term ends: close of business of its last day (Civil Code Art. 203)."""
-    return datetime.combine(due, hours.closes, hours.zone).astimezone(UTC)
-
-
-def is_working_hours(instant: datetime, calendar: WorkCalendar, hours: Hours = OFFICE_HOURS) -> bool:
-    local = instant.astimezone(hours.zone)
-    return calendar.is_workday(local.date()) and hours.opens <= local.time() < hours.closes
-
-
-def next_working_moment(instant: datetime, calendar: WorkCalendar, hours: Hours = OFFICE_HOURS) -> datetime:
-    """`instant` itself when somebody is at work then, else the next opening (UTC)."""
-    if is_working_hours(instant, calendar, hours):
-        return instant.astimezone(UTC)
-    local = instant.astimezone(hours.zone)
-    before_opening = local.time() < hours.opens
-    return opening(calendar.add_working_days(local.date(), 0 if before_opening else 1).day, hours)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from functools import cache
 
-from service.domain.working_days import CalendarYear, DayStatus, days_of_year
+from service.domain.calendar_years import CalendarYear, DayStatus, days_of_year
 
 FIRST, LAST = 2004, 2026
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from config import jobs
 from service.domain import facts as f
+from service.domain.office_hours import local_date
 from service.domain.opinion_fold import fold
 from service.domain.opinions import Opinion, State
 from service.domain.people import Actor
@@ -23,7 +24,6 @@ from service.domain.policy import Policy
 from service.domain.record import Author, Recorded
 from service.domain.refusals import NotFound
 from service.domain.town import Town
-from service.domain.working_days import local_date
 from service.store import codec, node_facts, tables
 from service.store.projectors import Folding, open_opinions, project
 from service.store.vault import StationSeal

@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
 from service.domain import facts as f
+from service.domain.office_hours import local_date
 from service.domain.opinions import Opinion
 from service.domain.people import Actor
 from service.domain.policy import Policy
 from service.domain.refusals import NotFound, Refused
 from service.domain.town import Town
-from service.domain.working_days import local_date
 from service.node import Node
 from service.store import station_queries
 from service.store.queries import OpinionFilter

@@ -13,8 +13,9 @@ from flask_bootstrap import Bootstrap5
 
 from service.actions.syncing import SyncState, sync_state
 from service.domain.clocks import Clock, remaining_working_days
+from service.domain.office_hours import local_date
 from service.domain.town import Town
-from service.domain.working_days import WorkCalendar, local_date
+from service.domain.working_days import WorkCalendar
 from service.store.queries import OpinionRow
 from service.web import desk, language, words
 

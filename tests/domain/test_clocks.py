@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import clocks
+from service.domain.calendar_years import CalendarDay, CalendarYear, DayStatus
 from service.domain.clocks import Clock, ClockKind, OnTime, Overdue
-from service.domain.working_days import CalendarDay, CalendarYear, DayKind, DayStatus, Term, WorkCalendar, due_instant
+from service.domain.office_hours import due_instant
+from service.domain.working_days import DayKind, Term, WorkCalendar
 
 YEAR_2026 = CalendarYear(
     year=2026,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import clocks
+from service.domain.calendar_years import CalendarYear, DayStatus, fixed_holiday
 from service.domain.clocks import Clock, ClockKind
 from service.domain.escalation import (
     LadderFacts,
@@ -22,16 +23,9 @@ from service.domain.escalation import (
     once_key,
     track_of,
 )
+from service.domain.office_hours import is_working_hours, local_date
 from service.domain.policy import Policy, Track
-from service.domain.working_days import (
-    CalendarYear,
-    DayStatus,
-    Term,
-    WorkCalendar,
-    fixed_holiday,
-    is_working_hours,
-    local_date,
-)
+from service.domain.working_days import Term, WorkCalendar
 
 YEAR_2026 = CalendarYear(
     year=2026,

@@ -9,21 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.domain.working_days import (
-    BadTerm,
-    CalendarDay,
-    CalendarYear,
-    DayKind,
-    DayStatus,
-    Hours,
-    Term,
-    WorkCalendar,
-    days_of_year,
-    due_instant,
-    is_working_hours,
-    local_date,
-    next_working_moment,
-)
+from service.domain.calendar_years import CalendarDay, CalendarYear, DayStatus, days_of_year
+from service.domain.office_hours import Hours, due_instant, is_working_hours, local_date, next_working_moment
+from service.domain.working_days import BadTerm, DayKind, Term, WorkCalendar
 
 D = date.fromisoformat
 
