@@ -87,14 +87,14 @@ class Browser:
     def open(self, path: str) -> Page:
         return self._page(self._session.get(urljoin(self._address, path), timeout=TIMEOUT_S))
 
-    def send(self, form: Form, **typed: str | list[str]) -> Page:
+    def send(self, form: Form, /, **typed: str | list[str]) -> Page:
         """Submit the form. Raises NotOffered, requests.RequestException."""
         pairs = form.filled(**typed)
         if form.method == "get":
             return self._page(self._session.get(form.action, params=pairs, timeout=TIMEOUT_S))
         return self._page(self._session.post(form.action, data=pairs, timeout=TIMEOUT_S))
 
-    def post(self, form: Form, **typed: str | list[str]) -> str:
+    def post(self, form: Form, /, **typed: str | list[str]) -> str:
         """Submit without following: the address the answer leads to, "" when it leads nowhere."""
         answer = self._session.post(form.action, data=form.filled(**typed), timeout=TIMEOUT_S, allow_redirects=False)
         return answer.headers.get("Location", "")

@@ -55,8 +55,14 @@ class Story:
         """Press 立即同步 and wait until both ends have verified that they are equal."""
         browser = self.sign_in(station, f"{station}.liaison")
         page = browser.open("/sync")
+        before = self.sync_state(station).last_verified_at
         browser.send(page.form("/sync"))
-        until(lambda: self.sync_state(station).verified, f"station {station} verified equal with the hub")
+
+        def verified_since() -> bool:
+            state = self.sync_state(station)
+            return state.verified and state.last_verified_at != before
+
+        until(verified_since, f"station {station} verified equal with the hub")
 
     def sync_state(self, station: str) -> SyncState:
         """What the station's sync page would say."""

@@ -64,21 +64,30 @@ def escalate(story: Story) -> None:
             break
         _to_the_next_step(story)
     expect(_highest(story) >= YELLOW, "no yellow card although nobody signed or answered")
-    with case(story, HUB) as opinion, story.node(HUB) as hub, hub.reading() as connection:
-        fired = {level: min(c.fired_at for c in opinion.cards if c.level == level) for level in range(YELLOW + 1)
-                 if any(c.level == level for c in opinion.cards)}  # fmt: skip
-        expect(set(fired) == {0, 1, 2}, f"levels fired: {sorted(fired)}")
-        expect(opinion.assignment and opinion.assignment.deemed_signed, "it was not deemed signed")
-        days = [local_date(fired[level]) for level in sorted(fired)]
-        between = hub.town(connection).calendar.working_days_between(days[1], days[2]).days
-        keys = [(card.clock, card.level, card.mark) for card in opinion.cards]
-    expect(between == 2, f"the yellow card came {between} working days after the urging, not 2")
-    expect(len(keys) == len(set(keys)), "a level fired twice")
-    story.counted |= {
-        "cards": {f"L{level}": day.isoformat() for level, day in zip(sorted(fired), days, strict=True)},
-        "cards_fired": len(keys), "deemed_signed": True, "yellow_after_urging_wd": between,
-    }  # fmt: skip
+    _judge_cards(story)
     seen(story.sign_in(HUB, "chair").open("/hub/supervision"), "村口排水沟堵塞")
+
+
+def _judge_cards(story: Story) -> None:
+    """Each level once; the yellow card on the first working morning after two working days without feedback."""
+    with story.node(HUB) as hub, hub.reading() as connection:
+        calendar = hub.town(connection).calendar
+    with case(story, HUB) as opinion:
+        cards, assignment = list(opinion.cards), opinion.assignment
+    keys = [(card.clock, card.level, card.mark) for card in cards]
+    days = {card.level: local_date(card.fired_at) for card in reversed(cards)}
+    expect(set(days) == {0, 1, 2}, f"levels fired: {sorted(days)}")
+    expect(len(keys) == len(set(keys)), "a level fired twice")
+    expect(assignment and assignment.deemed_signed, "it was not deemed signed")
+    answer_by = next(card.feedback_due for card in cards if card.level == 1)
+    assert answer_by is not None
+    waited_wd = calendar.working_days_between(days[1], answer_by).days
+    expect(waited_wd == 2, f"the office had {waited_wd} working days to answer the urging, not 2")
+    expect(days[2] == calendar.next_workday(answer_by).day, f"the yellow card came on {days[2]}")
+    story.counted |= {
+        "cards": {f"L{level}": days[level].isoformat() for level in sorted(days)}, "cards_fired": len(keys),
+        "deemed_signed": True, "working_days_from_urging_to_yellow": waited_wd,
+    }  # fmt: skip
 
 
 def _highest(story: Story) -> int:

@@ -71,7 +71,9 @@ class Township:
         for code in self.stations:
             if fresh:
                 self._enrol(code)
-            self.start_station(code)
+            self.processes[code].start()  # they come up while the next one enrols
+        for code in self.stations:
+            self._wait_for_station(code)
         if fresh:
             self._remember(made=True)
 
@@ -101,8 +103,11 @@ class Township:
     def start_station(self, code: str) -> float:
         """Seconds until its first page."""
         self.processes[code].start()
+        return self._wait_for_station(code)
+
+    def _wait_for_station(self, code: str) -> float:
         seconds = self.processes[code].wait_until_it_answers(f"{self.addresses[code]}/login")
-        self._say(f"station {code} serves after {seconds:.1f} s")
+        self._say(f"station {code} serves at {self.addresses[code]}/")
         return seconds
 
     def kill_station(self, code: str) -> None:
