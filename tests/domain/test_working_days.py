@@ -1,41 +1,17 @@
 """Working-day arithmetic against the State Council's published schedules, and its laws for any calendar."""
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from datetime import date, timedelta
 
 import chinese_calendar
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.domain.calendar_years import CalendarDay, CalendarYear, DayStatus, days_of_year
-from service.domain.office_hours import Hours, due_instant, is_working_hours, local_date, next_working_moment
+from service.domain.calendar_years import CalendarDay, CalendarYear, DayStatus
 from service.domain.working_days import BadTerm, DayKind, Term, WorkCalendar
+from tests.domain.published_years import published, years
 
 D = date.fromisoformat
-
-
-def _holiday_name(day: date) -> str:
-    return chinese_calendar.get_holiday_detail(day)[1] or ""
-
-
-def _years(years: Iterable[int]) -> list[CalendarYear]:
-    return [
-        CalendarYear.of(
-            year,
-            days_of_year(year, chinese_calendar.is_workday, _holiday_name),
-            status=DayStatus.PUBLISHED,
-            source="chinesecalendar",
-        )
-        for year in years
-    ]
-
-
-@cache
-def published() -> WorkCalendar:
-    """2004 to 2026 as published; everything after is provisional."""
-    return WorkCalendar.of(_years(range(2004, 2027)))
 
 
 # --- golden vectors (State Council schedules) ------------------------------------------------------------------
@@ -73,7 +49,7 @@ def test_notice_for_next_year_turns_a_provisional_date_into_a_firm_one() -> None
     notice = CalendarYear(
         year=2027, status=DayStatus.PUBLISHED, source="notice", off=("01-01", "01-04"), names={"01-04": "元旦"}
     )
-    due = WorkCalendar.of([*_years([2026]), notice]).due(D("2026-12-28"), Term(5, "wd"))
+    due = WorkCalendar.of([*years([2026]), notice]).due(D("2026-12-28"), Term(5, "wd"))
     assert (due.day, due.provisional) == (D("2027-01-06"), False)
 
 
@@ -91,15 +67,7 @@ def test_seeded_calendar_agrees_with_its_source_on_every_day() -> None:
     assert wrong == []
 
 
-# --- the calendar as data --------------------------------------------------------------------------------------
-
-
-def test_year_holds_only_exceptions_and_survives_its_own_rows() -> None:
-    (year,) = _years([2026])
-    assert year.work == ("01-04", "02-14", "02-28", "05-09", "09-20", "10-10")
-    assert len(year.off) == 19
-    again = CalendarYear.of(2026, year.days(), status=DayStatus.PUBLISHED, source="chinesecalendar")
-    assert again == year
+# --- published, drafted and local days -------------------------------------------------------------------------
 
 
 def test_published_year_without_exceptions_is_still_published() -> None:
@@ -136,11 +104,6 @@ def test_draft_notice_is_used_but_stays_provisional() -> None:
     calendar = WorkCalendar.of([draft])
     due = calendar.add_working_days(D("2027-02-05"), 1)
     assert (due.day, due.provisional) == (D("2027-02-09"), True)
-
-
-def test_day_the_year_does_not_have_is_refused() -> None:
-    with pytest.raises(ValueError):
-        WorkCalendar.of([CalendarYear(year=2027, status=DayStatus.PUBLISHED, source="slip", off=("02-29",))])
 
 
 # --- how was this date computed --------------------------------------------------------------------------------
@@ -257,33 +220,3 @@ def test_counting_backwards_has_its_own_function() -> None:
         published().previous_workdays(D("2026-03-02"), -1)
     assert published().previous_workdays(D("2026-10-08"), 1).day == D("2026-09-30")
     assert published().previous_workdays(D("2026-10-07"), 0).day == D("2026-09-30")
-
-
-# --- office hours ----------------------------------------------------------------------------------------------
-
-
-def shanghai(text: str) -> datetime:
-    return datetime.fromisoformat(f"{text}+08:00")
-
-
-def test_term_ends_at_close_of_business_in_the_townships_zone() -> None:
-    assert due_instant(D("2026-03-04")) == datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
-    assert due_instant(D("2026-03-04"), Hours(closes=time(18))) == datetime(2026, 3, 4, 10, tzinfo=UTC)
-    assert local_date(datetime(2026, 3, 3, 16, 0, tzinfo=UTC)) == D("2026-03-04")
-
-
-@pytest.mark.parametrize(
-    ("now", "working", "then"),
-    [
-        ("2026-03-04T08:29:59", False, "2026-03-04T08:30:00"),
-        ("2026-03-04T08:30:00", True, "2026-03-04T08:30:00"),
-        ("2026-03-04T17:29:59", True, "2026-03-04T17:29:59"),
-        ("2026-03-04T17:30:00", False, "2026-03-05T08:30:00"),
-        ("2026-09-19T10:00:00", False, "2026-09-20T08:30:00"),  # the Sunday after is worked
-        ("2026-09-20T10:00:00", True, "2026-09-20T10:00:00"),
-        ("2026-09-30T20:00:00", False, "2026-10-08T08:30:00"),
-    ],
-)
-def test_next_working_moment(now: str, working: bool, then: str) -> None:
-    assert is_working_hours(shanghai(now), published()) is working
-    assert next_working_moment(shanghai(now), published()) == shanghai(then)
