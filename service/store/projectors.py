@@ -112,27 +112,29 @@ def opinion_row(opinion: Opinion, town: Town) -> Row:
 
 def _card_rows(opinion: Opinion) -> list[Row]:
     """A card that two epochs of the hub fired, each without knowing of the other, stands once: the first counts."""
+    units = _units(opinion) if opinion.cards else {}
     first: dict[tuple[str, int, str], Card] = {}
     for card in opinion.cards:
         first.setdefault((card.clock, card.level, card.mark), card)
-    return [_card_row(opinion, card) for card in first.values()]
+    return [_card_row(opinion, card, units.get(card.clock, "")) for card in first.values()]
 
 
-def _card_row(opinion: Opinion, card: Card) -> Row:
+def _units(opinion: Opinion) -> dict[str, str]:
+    """The unit of each unit's clock: a card stays with who held the case then, whoever has it now."""
+    spans = [span for span in opinion.spans if span.kind in ("K2", "K5")]
+    return {
+        opinion.clock_id(span): assignment.unit for span, assignment in zip(spans, opinion.assignments, strict=True)
+    }
+
+
+def _card_row(opinion: Opinion, card: Card, unit: str) -> Row:
     assert opinion.registered is not None
     return {
         "clock": card.clock, "level": card.level, "mark": card.mark, "opinion": opinion.id,
-        "station": opinion.registered.station, "unit": _unit_of(opinion, card), "fired_at": card.fired_at,
+        "station": opinion.registered.station, "unit": unit, "fired_at": card.fired_at,
         "doc_no": card.doc_no, "feedback_due": card.feedback_due, "feedback_at": card.feedback_at,
         "revoked": bool(card.revoked),
     }  # fmt: skip
-
-
-def _unit_of(opinion: Opinion, card: Card) -> str:
-    """The unit that held the case when the card fired, whoever has it now; "" on the clocks of our own desk."""
-    if card.clock.split(":")[1:2] not in (["K2"], ["K5"]):
-        return ""
-    return next((a.unit for a in reversed(opinion.assignments) if a.dispatched_at <= card.fired_at), "")
 
 
 # Facts that use a number up, and where it stands in them.

@@ -4,9 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.typing import EventDict
 
 from service.demo.servers import PrivatePostgres
 from tests.actions.township import Township, copy_folder, found_town, hub_settings, open_town
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[list[EventDict]]:
+    """What the code logged, in order; nothing is printed."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture(scope="session")

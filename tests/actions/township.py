@@ -21,6 +21,7 @@ from service.actions.registering import NewOpinion, Receipt
 from service.actions.routing import Dispatch
 from service.domain.opinions import Opinion, State
 from service.domain.people import Actor, Role
+from service.domain.town import Town
 from service.jobs import NoJobs
 from service.node import Node, build_node
 from service.store import node_facts, schema
@@ -87,6 +88,10 @@ class Township:
 
     def state(self, key: str) -> State:
         return self.opinion(key).state
+
+    def snapshot(self) -> Town:
+        with self.node.reading() as connection:
+            return self.node.town(connection)
 
     def as_station(self) -> "Township":
         """The same database looked at by a node that is a station of this hub; the hub stays closed from then on."""
