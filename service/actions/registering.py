@@ -70,7 +70,7 @@ def register(unit: Unit, new: NewOpinion, station_code: str) -> Receipt:
     _check(unit, new)
     station = unit.town.station(station_code)
     opinion, code = unit.new_id(), new_tracking_code()
-    reg_no = unit.next_number(f"{station.code.upper()}-{_local_year(unit)}")
+    reg_no = unit.next_number(_series(unit, station.code))
     scope = unit.station_scope(station.code)
     reporter = _record_person(unit, new, station.code)
     fact = f.OpinionRegistered(
@@ -149,8 +149,12 @@ def _notice_version(unit: Unit) -> str:
     return unit.town.stated.notice_version if unit.town.stated else ""
 
 
-def _local_year(unit: Unit) -> int:
-    return unit.today.year
+def _series(unit: Unit, station: str) -> str:
+    """`QD-2026`, and `QD0-2026` for what the hub writes down for a station: two nodes never share a series.
+
+    Both issue numbers without asking each other; station codes are letters, so no code ends in a digit.
+    """
+    return f"{station.upper()}{'0' if unit.is_hub else ''}-{unit.today.year}"
 
 
 def _record_person(unit: Unit, new: NewOpinion, station: str) -> str | None:
