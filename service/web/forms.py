@@ -110,9 +110,14 @@ class Form:
         self.status = 409 if isinstance(refusal, WrongState) else 422
         problems = refusal.problems if isinstance(refusal, InvalidForm) else (refusal,)
         kept = [problem for problem in problems if problem.field not in self._unreadable]
-        for problem in [*self._unreadable.values(), *kept]:
+        for problem in sorted([*self._unreadable.values(), *kept], key=self._place):
             sentence = words.refusal(problem)
             if problem.field is None:
                 self.notice = sentence
             elif sentence not in self.errors.setdefault(problem.field, []):
                 self.errors[problem.field].append(sentence)
+
+    def _place(self, problem: Refused) -> int:
+        """Where the field stands on the page: browsers send fields in that order, those not chosen not at all."""
+        names = list(self.typed)
+        return names.index(problem.field) if problem.field in names else len(names)

@@ -108,7 +108,7 @@ def _known(look: Look, opinion: Opinion, actor: Actor) -> dict[str, object]:
     row = queries.opinion(look.connection, opinion.id)
     return {
         "opinion": opinion, "reg": opinion.registered, "town": look.town, "now": look.now, "clock": now.clock,
-        "warning": warning(opinion, now, look.now), "steps": next_steps(actor, opinion),
+        "warning": warning(now, look.now), "steps": next_steps(actor, opinion),
         "lines": timeline.lines(opinion, look.town), "reporter": _reporter(look, opinion, actor),
         "similar": _similar(look, row, actor) if row else (),
         "deputy": look.town.deputies.get(opinion.registered.proxy_deputy or ""),
@@ -119,10 +119,10 @@ def next_steps(actor: Actor, opinion: Opinion) -> list[NextStep]:
     return [step for step in desk.desk().next_steps if step.offered(actor, opinion)]
 
 
-def warning(opinion: Opinion, now: Standing, at: datetime) -> int | None:
+def warning(now: Standing, at: datetime) -> int | None:
     """The level the rules have reached without the hub's card being here yet; the station warns its own desk."""
     level = now.reached(at)
-    fired = max((key[0] for key in now.fired), default=-1)
+    fired = max((level for level, _mark in now.fired), default=-1)
     return int(level) if level is not None and level > fired else None
 
 

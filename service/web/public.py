@@ -56,6 +56,7 @@ class Progress:
     sentence: str
     stages: tuple[Stage, ...]
     expected_on: date | None
+    late: bool
     provisional: bool
     outcome: str
     replied_at: datetime | None
@@ -164,7 +165,7 @@ def _page(form: Form, code: str, opinion_id: str) -> str:
         )
         assert opinion is not None
         return render_template(
-            "public/progress.html", form=form, code=code, progress=progress(opinion, look.town),
+            "public/progress.html", form=form, code=code, progress=progress(opinion, look.town, look.now),
             opened=str(look.now.timestamp()), here=look.town.stated,
         )  # fmt: skip
 
@@ -172,7 +173,7 @@ def _page(form: Form, code: str, opinion_id: str) -> str:
 # --- what is told ------------------------------------------------------------------------------------------------
 
 
-def progress(opinion: Opinion, town: Town) -> Progress:
+def progress(opinion: Opinion, town: Town, at: datetime) -> Progress:
     """What the holder of the code may know."""
     registered, now = opinion.registered, standing(opinion, town)
     assert registered is not None
@@ -182,6 +183,7 @@ def progress(opinion: Opinion, town: Town) -> Progress:
         reg_no=registered.reg_no, station=town.station_name(registered.station),
         sentence=word(opinion.state.value, "public_state", unit=unit), stages=_stages(opinion),
         expected_on=now.due_on if _awaits_reply(opinion) else None, provisional=now.provisional,
+        late=_awaits_reply(opinion) and now.due_at is not None and at > now.due_at,
         outcome=opinion.outcome if opinion.state in ANSWERED else "",
         replied_at=opinion.delivered_at if opinion.state in ANSWERED else None,
         may_rate=opinion.state in ANSWERED, may_ask_reopen=opinion.state in ANSWERED and opinion.reopen_asked is None,

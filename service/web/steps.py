@@ -19,6 +19,7 @@ from service.domain import facts as f
 from service.domain.opinion_fold import fits
 from service.domain.opinions import Opinion, State
 from service.domain.people import Actor, Role, Step
+from service.domain.refusals import WrongState
 from service.store.unit import Unit
 from service.web import desk
 from service.web.desk import NextStep
@@ -37,6 +38,7 @@ class StepPage:
 
     name: str
     label: str
+    step: Step
     act: Callable[[Unit, str, Form], object]
     offered: Callable[[Actor, Opinion], bool]
     kinds: tuple[type[f.Fact], ...]
@@ -56,8 +58,11 @@ class StepPage:
 def take(opinion_id: str, name: str) -> Response | tuple[str, int]:
     step = PAGES.get(name) or abort(404)
     form = Form.received(**step.defaults)
+    desk.actor().require(step.step)
     with desk.looking() as look:
         opinion = look.opinion(opinion_id, desk.actor())
+    if not form.sent and not step.offered(desk.actor(), opinion):
+        raise WrongState(step.name, opinion.state.value)
     if form.sent:
         with form.guard():
             flash(_take(step, opinion_id, form), "success")
@@ -151,16 +156,16 @@ def _may_ask_reopen(actor: Actor, opinion: Opinion) -> bool:
 PAGES = {
     page.name: page
     for page in (
-        StepPage(name="follow-up", label=N_("回访"), act=_follow_up, offered=_when(Step.FOLLOW_UP, f.FollowedUp),
+        StepPage(name="follow-up", step=Step.FOLLOW_UP, label=N_("回访"), act=_follow_up, offered=_when(Step.FOLLOW_UP, f.FollowedUp),
                  kinds=(f.FollowedUp,), defaults={"way": "phone", "reached": "yes"}),
-        StepPage(name="close", label=N_("办结"), act=_close, offered=_when(Step.CLOSE, f.Closed), kinds=(f.Closed,)),
-        StepPage(name="answer", label=N_("直接答复"), act=_answer, offered=_may_answer, kinds=(f.Answered,),
+        StepPage(name="close", step=Step.CLOSE, label=N_("办结"), act=_close, offered=_when(Step.CLOSE, f.Closed), kinds=(f.Closed,)),
+        StepPage(name="answer", step=Step.ANSWER, label=N_("直接答复"), act=_answer, offered=_may_answer, kinds=(f.Answered,),
                  defaults={"way": "face"}),
-        StepPage(name="route-direct", label=N_("列为直接答复"), act=_route_direct,
+        StepPage(name="route-direct", step=Step.ROUTE_DIRECT, label=N_("列为直接答复"), act=_route_direct,
                  offered=_when(Step.ROUTE_DIRECT, f.RoutedDirect), kinds=(f.RoutedDirect,)),
-        StepPage(name="explain", label=N_("解释说明"), act=_explain, offered=_when(Step.EXPLAIN, f.Explained),
+        StepPage(name="explain", step=Step.EXPLAIN, label=N_("解释说明"), act=_explain, offered=_when(Step.EXPLAIN, f.Explained),
                  kinds=(f.Explained,), defaults={"attempts": "0"}),
-        StepPage(name="ask-reopen", label=N_("申请重新办理"), act=_ask_reopen, offered=_may_ask_reopen,
+        StepPage(name="ask-reopen", step=Step.ASK_REOPEN, label=N_("申请重新办理"), act=_ask_reopen, offered=_may_ask_reopen,
                  kinds=(f.ReopenRequested,)),
     )
 }  # fmt: skip

@@ -123,12 +123,19 @@ def _followed_up(fact: f.FollowedUp, town: Town) -> Details:
     ]
 
 
+def _addressee(to: str, town: Town) -> str:
+    """`handler:water` → 水利所 经办; a role alone is the hub's."""
+    role, _sep, place = to.partition(":")
+    where = town.units[place].name if place in town.units else town.station_name(place) if place else ""
+    return f"{where} {word(role, 'role')}".strip()
+
+
 def _card(fact: f.CardFired, town: Town) -> Details:
     return [
         (_("督办号"), fact.doc_no),
         (_("原因"), word(fact.reason, "card_reason") if fact.reason else ""),
         ("", _("逾期 %(n)s 个工作日", n=fact.overdue_days) if fact.overdue_days else ""),
-        (_("送达"), _join(fact.addressees, lambda role: word(role, "role"))),
+        (_("送达"), _join(fact.addressees, lambda to: _addressee(to, town))),
         (_("反馈期限"), short_day(fact.feedback_due)),
     ]
 

@@ -1,4 +1,4 @@
-"""工作台: the day of a station's desk. What to do, what is due by the same rules as at the hub, and where things are."""
+"""工作台: the day of a station's desk. What to do, what is due by the same rules as at the hub, what has gone out."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ NAVIGATION = desk.NavItem(endpoint="workbench.show", label=N_("工作台"), key=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueRow:
-    """`warning`: the level the rules have reached while no card of it is here."""
+    """`fired`: the highest card of the clock that runs now; `warning`: a higher level that the rules have reached."""
 
     row: OpinionRow
+    fired: int | None
     warning: int | None
 
 
@@ -91,9 +92,11 @@ def _day(look: Look, mine: OpinionFilter, station: str) -> Day:
 def _due(look: Look, mine: OpinionFilter) -> list[DueRow]:
     """Soonest first, with the station's own warning: the rules are the hub's, computed here, also offline."""
     found = queries.list_opinions(look.connection, mine.narrowed(states=OPEN), order=Order.DUE, limit=DUE_SHOWN)
-    return [DueRow(row=row, warning=_warning(look, row)) for row in found.rows if row.due_on is not None]
+    return [_due_row(look, row) for row in found.rows if row.due_on is not None]
 
 
-def _warning(look: Look, row: OpinionRow) -> int | None:
+def _due_row(look: Look, row: OpinionRow) -> DueRow:
     opinion = look.opinion(row.id, desk.actor())
-    return warning(opinion, standing(opinion, look.town), look.now)
+    now = standing(opinion, look.town)
+    fired = max((int(level) for level, _mark in now.fired), default=None)
+    return DueRow(row=row, fired=fired, warning=warning(now, look.now))
