@@ -9,7 +9,7 @@ from typing import Any
 from service.domain import facts as f
 from service.domain.calendar_years import CalendarYear
 from service.domain.people import Step
-from service.domain.policy import Policy
+from service.domain.policy_reading import policy_from_mapping, policy_to_mapping
 from service.domain.refusals import Refused
 from service.store.published_calendar import published_years
 from service.store.unit import Unit
@@ -71,5 +71,5 @@ def calendar_fact(year: CalendarYear) -> f.CalendarStated:
 
 
 def _policy() -> list[tuple[str, f.Fact]]:
-    policy = Policy.from_mapping(_data("policy.toml"))
-    return [("policy/town", f.PolicyStated(effective_from=policy.effective_from, terms=policy.to_mapping()))]
+    policy = policy_from_mapping(_data("policy.toml"))
+    return [("policy/town", f.PolicyStated(effective_from=policy.effective_from, terms=policy_to_mapping(policy)))]

@@ -528,7 +528,7 @@ class CalendarDaySet(Fact):
 
 @fact("policy.stated")
 class PolicyStated(Fact):
-    """时限表与督办阶梯: the whole mapping that `Policy.from_mapping` takes."""
+    """时限表与督办阶梯: the whole mapping that `policy_from_mapping` takes."""
 
     effective_from: date
     terms: dict[str, Any]

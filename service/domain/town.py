@@ -13,6 +13,7 @@ from typing import TypeVar
 from service.domain import facts as f
 from service.domain.calendar_years import CalendarDay, CalendarYear, DayStatus
 from service.domain.policy import Policy
+from service.domain.policy_reading import policy_from_mapping
 from service.domain.refusals import NotFound
 from service.domain.working_days import WorkCalendar
 
@@ -126,7 +127,7 @@ def _stations(stated: list[f.StationStated], posted: list[f.StationPosted]) -> d
 
 def _policies(stated: list[f.PolicyStated]) -> tuple[tuple[date, Policy], ...]:
     ordered = sorted(stated, key=lambda fact: fact.effective_from)
-    return tuple((fact.effective_from, Policy.from_mapping(fact.terms)) for fact in ordered)
+    return tuple((fact.effective_from, policy_from_mapping(fact.terms)) for fact in ordered)
 
 
 def _calendar(stated: list[f.CalendarStated], days: list[f.CalendarDaySet]) -> WorkCalendar:

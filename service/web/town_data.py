@@ -14,10 +14,12 @@ from werkzeug.wrappers import Response
 from service.actions import master_data
 from service.actions.master_data import AreaForm, DeputyForm, Place, StationForm, UnitForm
 from service.domain import facts as f
+from service.domain.calendar_years import DayStatus
 from service.domain.people import Step
+from service.domain.policy_reading import policy_to_mapping
 from service.domain.refusals import Invalid, NotFound
 from service.domain.town import Town
-from service.domain.working_days import Day, DayKind, DayStatus, WorkCalendar
+from service.domain.working_days import Day, DayKind, WorkCalendar
 from service.store.unit import Unit
 from service.web import desk
 from service.web.forms import Form
@@ -80,7 +82,7 @@ def codes() -> str:
 def policy() -> str:
     with desk.looking() as look:
         return render_template("hub/town_policy.html", town=look.town, policy=look.policy, sections=SECTIONS,
-                               terms=list(look.policy.to_mapping()["terms"].items()))  # fmt: skip
+                               terms=list(policy_to_mapping(look.policy)["terms"].items()))  # fmt: skip
 
 
 # --- forms -----------------------------------------------------------------------------------------------------
