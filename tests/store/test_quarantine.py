@@ -1,0 +1,219 @@
+"""A subject that cannot be folded is set aside with its reason; the others go on, and it comes back when it can."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from service.actions import projecting
+from service.actions.projecting import Folded
+from service.domain import facts as f
+from service.domain.opinions import State
+from service.store import codec, projectors, tables
+from sync.events import EventDraft, Subject
+from sync.identity import Identity
+from sync.ledger import Ledger
+from sync.tables import ledger_events
+from tests.actions.township import Township
+
+CANARY = "群众王小明家门口"
+
+
+@pytest.fixture
+def station(any_town: Township, tmp_path: Path) -> Ledger:
+    """A station's ledger that writes into this database, as if its bundles had just been accepted."""
+    return Ledger(Identity.load_or_create(tmp_path / "station"), any_town.clock)
+
+
+def draft(town: Township, key: str, kind: str, body: bytes, version: int = 1) -> EventDraft:
+    return EventDraft(kind=kind, version=version, subject=Subject(f"opinion/{key}"), body=body,
+                      occurred_at=town.clock.at, author="liaison|l1|林联络")  # fmt: skip
+
+
+def registered(number: int, **changes: Any) -> bytes:
+    given = {"reg_no": f"QD-2026-{number:04d}", "tracking": f"{number:064x}", "station": "qd", "source": "reception",
+             "title": CANARY, "body": "漫水"}  # fmt: skip
+    return codec.encode(f.OpinionRegistered(**(given | changes)))
+
+
+def arrive(town: Township, ledger: Ledger, *drafts: EventDraft) -> None:
+    with town.node.engine.begin() as connection:
+        ledger.append(connection, town.node.station_scope("qd"), drafts)
+        town.node.ledger.mark_pending(connection, [one.subject for one in drafts])
+
+
+def quarantined(town: Township) -> dict[str, tuple[str, int]]:
+    with town.node.reading() as connection:
+        return {one.subject: (one.category, one.attempts) for one in town.node.ledger.quarantined(connection)}
+
+
+def shown(town: Township) -> int:
+    with town.node.reading() as connection:
+        return connection.execute(select(func.count()).select_from(tables.opinions)).scalar_one()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{}", b'"text"', b'{"reg_no": 7}', b"null", b'{"reg_no":"QD-2026-0001","tracking":"x","station":"qd"}'],
+)
+def test_a_body_that_does_not_decode_is_set_aside_as_schema(any_town: Township, station: Ledger, body: bytes) -> None:
+    whole = [draft(any_town, f"{n:032x}", "opinion.registered", registered(n)) for n in range(1, 30)]
+    arrive(any_town, station, *whole, draft(any_town, "f" * 32, "opinion.registered", body))
+    assert projecting.sweep(any_town.node) == Folded(subjects=30, quarantined=1)
+    assert quarantined(any_town) == {f"opinion/{'f' * 32}": ("schema", 1)}
+    assert shown(any_town) == 29
+
+
+def test_the_reason_names_the_place_and_never_what_a_citizen_said(
+    any_town: Township, station: Ledger, log: list[dict[str, Any]]
+) -> None:
+    broken = registered(1).replace(b'"affected":1', b'"affected":"many"')
+    arrive(any_town, station, draft(any_town, "f" * 32, "opinion.registered", broken))
+    projecting.sweep(any_town.node)
+    with any_town.node.reading() as connection:
+        (aside,) = any_town.node.ledger.quarantined(connection)
+    assert "$.affected" in aside.reason
+    assert CANARY not in aside.reason + repr(log)
+
+
+def test_one_bad_subject_among_many_batches_stops_nobody(any_town: Township, station: Ledger) -> None:
+    whole = [draft(any_town, f"{n:032x}", "opinion.registered", registered(n)) for n in range(1, 2 * projecting.BATCH)]
+    bad = [draft(any_town, f"{n:032x}", "opinion.registered", b"{}") for n in (5_000_001, 5_000_002)]
+    arrive(any_town, station, *whole, *bad)
+    folded = projecting.sweep(any_town.node)
+    assert (folded.quarantined, folded.left) == (2, False)
+    assert shown(any_town) == len(whole)
+
+
+@contextmanager
+def broken_handler(text: str) -> Iterator[None]:
+    """A program whose fold fails for one opinion, as a release with a mistake in it would."""
+    make = projectors._MAKERS["opinion"]
+
+    def fail(key: str, *rest: Any) -> None:
+        if key == text:
+            raise ZeroDivisionError("a mistake in this release")
+        make(key, *rest)
+
+    projectors._MAKERS["opinion"] = fail
+    try:
+        yield
+    finally:
+        projectors._MAKERS["opinion"] = make
+
+
+def test_a_mistake_in_the_program_sets_one_case_aside_until_the_next_release(any_town: Township) -> None:
+    bad, good = any_town.register(), any_town.register()
+    any_town.dispatch(bad)
+    subjects = [Subject(f"opinion/{key}") for key in (bad, good)]
+    with any_town.node.engine.begin() as connection:
+        any_town.node.ledger.mark_pending(connection, subjects)
+    with broken_handler(bad):
+        assert projecting.sweep(any_town.node) == Folded(subjects=2, quarantined=1)
+        assert quarantined(any_town) == {f"opinion/{bad}": ("handler", 1)}
+        assert projecting.sweep(any_town.node) == Folded()
+    with any_town.node.engine.begin() as connection:
+        any_town.node.ledger.release(connection, subjects[0])
+    assert projecting.sweep(any_town.node) == Folded(subjects=1)
+    assert quarantined(any_town) == {}
+    assert any_town.state(bad) is State.DISPATCHED
+
+
+def test_more_facts_for_a_case_that_was_set_aside_try_it_again(any_town: Township, station: Ledger) -> None:
+    key = "e" * 32
+    arrive(any_town, station, draft(any_town, key, "opinion.registered", registered(1)))
+    with broken_handler(key):
+        projecting.sweep(any_town.node)
+    assert quarantined(any_town)
+    closing = codec.encode(f.RoutedDirect(basis="村规民约"))
+    arrive(any_town, station, draft(any_town, key, "opinion.routed_direct", closing))
+    assert projecting.sweep(any_town.node) == Folded(subjects=1)
+    assert quarantined(any_town) == {}
+    assert shown(any_town) == 1
+
+
+def test_a_case_that_stays_bad_counts_its_attempts(any_town: Township, station: Ledger) -> None:
+    bad = draft(any_town, "f" * 32, "opinion.registered", b"{}")
+    for attempts in (1, 2, 3):
+        arrive(any_town, station, bad)
+        projecting.sweep(any_town.node)
+        assert quarantined(any_town) == {bad.subject: ("schema", attempts)}
+
+
+def test_bad_master_data_do_not_take_the_town_away(any_town: Township, station: Ledger) -> None:
+    """A policy nobody can read is set aside; the terms in force stay in force."""
+    scope = any_town.node.public_scope
+    with any_town.node.engine.begin() as connection:
+        policy = EventDraft(kind="policy.stated", version=1, subject=Subject("policy/town"), body=b'{"terms": 7}',
+                            occurred_at=any_town.clock.at, author="clerk|k1|黄受理")  # fmt: skip
+        any_town.node.ledger.append(connection, scope, [policy])
+        any_town.node.ledger.mark_pending(connection, [policy.subject])
+    assert projecting.sweep(any_town.node).quarantined == 1
+    any_town.node.forget_town()
+    assert any_town.dispatch(any_town.register()) == "JB-2026-0001"
+
+
+def test_a_kind_that_only_a_newer_node_knows_is_kept_and_counted(any_town: Township, station: Ledger) -> None:
+    key = any_town.register()
+    newer = draft(any_town, key, "opinion.appraised", b'{"stars": 5}')
+    newest = draft(any_town, key, "opinion.closed", b'{"note": "", "seal": "x"}', version=9)
+    arrive(any_town, station, newer, newest)
+    assert projecting.sweep(any_town.node) == Folded(subjects=1)
+    with any_town.node.reading() as connection:
+        assert connection.execute(select(tables.opinions.c.unknown)).scalar_one() == 2
+    assert any_town.state(key) is State.REGISTERED
+
+
+def test_facts_that_come_before_their_registration_wait(any_town: Township, station: Ledger) -> None:
+    key = "d" * 32
+    arrive(any_town, station, draft(any_town, key, "opinion.routed_direct", codec.encode(f.RoutedDirect(basis="x"))))
+    assert projecting.sweep(any_town.node) == Folded(subjects=1)
+    assert shown(any_town) == 0
+
+
+def test_a_registration_that_was_erased_is_no_longer_shown(any_town: Township) -> None:
+    """Rows follow the facts: what a rebuild would not show, the live table does not show either."""
+    key = any_town.register()
+    subject = Subject(f"opinion/{key}")
+    with any_town.node.engine.begin() as connection:
+        connection.execute(
+            update(ledger_events).where(ledger_events.c.subject == subject)
+            .values(body=None, salt=None, body_digest=b"\0" * 32)
+        )  # fmt: skip
+        any_town.node.ledger.mark_pending(connection, [subject])
+    projecting.sweep(any_town.node)
+    assert shown(any_town) == 0
+
+
+def test_two_sweeps_share_the_work_and_lose_nothing(any_town: Township, station: Ledger) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    whole = [draft(any_town, f"{n:032x}", "opinion.registered", registered(n)) for n in range(1, 1200)]
+    arrive(any_town, station, *whole)
+    with ThreadPoolExecutor(3) as threads:
+        folded = list(threads.map(lambda _: projecting.sweep(any_town.node), range(3)))
+    assert sum(one.subjects for one in folded) >= len(whole)
+    assert shown(any_town) == len(whole)
+    assert set(projecting.differences(any_town.node).values()) == {0}
+
+
+def test_a_value_that_the_tables_cannot_hold_sets_its_case_aside_without_quoting_it(
+    pg_town: Township, tmp_path: Path, log: list[dict[str, Any]]
+) -> None:
+    station = Ledger(Identity.load_or_create(tmp_path / "station"), pg_town.clock)
+    bad = registered(1, urgency="x" * 99, title=CANARY)
+    nul = registered(2).replace(CANARY.encode(), CANARY.encode() + b"\\u0000")
+    good = [draft(pg_town, f"{n:032x}", "opinion.registered", registered(n)) for n in range(3, 40)]
+    arrive(
+        pg_town, station, draft(pg_town, "e" * 32, "opinion.registered", bad),
+        draft(pg_town, "f" * 32, "opinion.registered", nul), *good,
+    )  # fmt: skip
+    assert projecting.sweep(pg_town.node).quarantined == 2
+    assert shown(pg_town) == len(good)
+    with pg_town.node.reading() as connection:
+        reasons = [aside.reason for aside in pg_town.node.ledger.quarantined(connection)]
+    assert len(reasons) == 2
+    assert CANARY not in repr(reasons)
