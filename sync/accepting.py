@@ -8,7 +8,6 @@ what contradicts us is refused by name and kept as an incident, and the other se
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 
 from sqlalchemy import Connection, and_, delete, func, select
 
@@ -17,23 +16,21 @@ from sync.appending import store_signatures
 from sync.bundle import Bundle, Segment, decode_segment, encode_segment
 from sync.errors import BadSignature, ForkFound, MalformedEvent, NotGranted, OriginRevoked, SyncError, UnknownOrigin
 from sync.events import (
-    EVENT_BODY_BYTES_MAX,
-    SALT_BYTES,
     Header,
     Stream,
     Subject,
     check_header,
-    event_id,
     to_us,
 )
 from sync.identity import Identity, position_statement, verify
-from sync.limits import HEADER_BYTES_MAX, Limits
+from sync.limits import Limits
 from sync.packing import chain_at
 from sync.peers import Peer
 from sync.positions import Heads, Position
 from sync.stored import Sealer
 from sync.streams import StreamRow
 from sync.tables import ledger_events, ledger_held, ledger_once
+from sync.tracing import Traced, salts_of, trace
 
 
 @dataclass(slots=True)
@@ -46,19 +43,6 @@ class Accepted:
     heads: Heads = field(default_factory=dict)
     refusals: list[SyncError] = field(default_factory=list)
     subjects: set[Subject] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Traced:
-    """A segment with what its receiver computes: digest of every body, chain after every event."""
-
-    segment: Segment
-    stream: Stream
-    digests: list[bytes]
-    chains: list[bytes]
-
-    def chain_after(self, seq: int) -> bytes:
-        return self.chains[seq - self.segment.first]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +138,7 @@ class Accepter:
             return
         headers = [check_header(header) for header in segment.headers[start:]]
         _require_rising(headers, row)
-        names = [event_id(*pair) for pair in zip(segment.headers[start:], traced.digests[start:], strict=True)]
+        names = traced.names(start)
         erased = erasing.among(conn, names)
         bulk.insert_rows(conn, ledger_events, self._rows(traced, row, start, headers, names, erased, to_us(now)))
         _claim(conn, row, headers)
@@ -170,7 +154,7 @@ class Accepter:
     ) -> list[bulk.Row]:  # fmt: skip
         """Complete rows of `ledger_events` for the segment's events from index `start`."""
         segment, stream_id = traced.segment, row.id
-        salts = _salts(segment)[start:]
+        salts = salts_of(segment)[start:]
         rows: list[bulk.Row] = []
         columns = zip(
             headers, names, salts, segment.headers[start:], segment.bodies[start:], traced.digests[start:],
@@ -184,9 +168,7 @@ class Accepter:
                 assert salt is not None
                 kept = self.sealer.close(name, salt, body)
                 salt = None
-            rows.append(
-                (stream_id, seq, name, subject, header.lamport, raw, salt, kept, left, chain, received_us)
-            )
+            rows.append((stream_id, seq, name, subject, header.lamport, raw, salt, kept, left, chain, received_us))
         return rows
 
     # --- gaps --------------------------------------------------------------------------------------------------
@@ -215,29 +197,6 @@ class Accepter:
                 return
             conn.execute(delete(ledger_held).where(is_stream, t.first == held.first, t.last == held.last))
             self._try(conn, decode_segment(held.segment), peer, outcome, now)
-
-
-def trace(segment: Segment) -> Traced:
-    """Digests and chains of a segment, from the base it states. Raises `MalformedEvent` for oversized parts."""
-    chain = segment.base
-    digests: list[bytes] = []
-    chains: list[bytes] = []
-    erased = iter(segment.digests)
-    for header, salt, body in zip(segment.headers, _salts(segment), segment.bodies, strict=True):
-        if len(header) > HEADER_BYTES_MAX or (body is not None and len(body) > EVENT_BODY_BYTES_MAX):
-            raise MalformedEvent(seq=segment.first + len(chains), fault="size")
-        digest = next(erased) if body is None or salt is None else sha256(salt + body).digest()
-        chain = sha256(chain + len(header).to_bytes(4, "big") + header + digest).digest()
-        digests.append(digest)
-        chains.append(chain)
-    return Traced(segment, segment.stream, digests, chains)
-
-
-def _salts(segment: Segment) -> list[bytes | None]:
-    """The salt of each event, None where the body was erased."""
-    salts = segment.salts
-    cut = iter(range(0, len(salts), SALT_BYTES))
-    return [None if body is None else salts[(place := next(cut)) : place + SALT_BYTES] for body in segment.bodies]
 
 
 def _require_rising(headers: Sequence[Header], row: StreamRow) -> None:

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Executable, bindparam, func, select, update
+from sqlalchemy import Connection, Executable, bindparam, delete, func, select, update
 
-from sync import bulk
+from sync import bulk, incidents
+from sync.bundle import Segment, decode_segment
+from sync.errors import MalformedEvent
 from sync.events import to_us
 from sync.stored import Sealer
 from sync.tables import ledger_erasures as listed
 from sync.tables import ledger_events as t
+from sync.tables import ledger_held, ledger_incidents
+from sync.tracing import trace
 
 
 def erase(conn: Connection, sealer: Sealer, event_ids: Sequence[str], now: datetime) -> int:
@@ -20,13 +24,12 @@ def erase(conn: Connection, sealer: Sealer, event_ids: Sequence[str], now: datet
     names = [bytes.fromhex(name) for name in dict.fromkeys(event_ids)]
     _list(conn, names, now)
     rows = [row for part in bulk.chunks(names) for row in conn.execute(_holding(part))]
-    emptied = [
-        {"at_stream": row.stream_id, "at_seq": row.seq, "left": sealer.content(row).digest} for row in rows
-    ]
+    emptied = [{"at_stream": row.stream_id, "at_seq": row.seq, "left": sealer.content(row).digest} for row in rows]
     if emptied:
         place = (t.c.stream_id == bindparam("at_stream"), t.c.seq == bindparam("at_seq"))
         statement = update(t).where(*place).values(salt=None, body=None, body_digest=bindparam("left"))
         conn.execute(statement, emptied)
+    _purge_waiting(conn, frozenset(names))
     return len(emptied)
 
 
@@ -44,6 +47,25 @@ def among(conn: Connection, event_ids: Sequence[bytes]) -> frozenset[bytes]:
         for part in bulk.chunks(event_ids)
         for name in conn.execute(select(listed.c.event_id).where(listed.c.event_id.in_(part))).scalars()
     )
+
+
+def _purge_waiting(conn: Connection, names: frozenset[bytes]) -> None:
+    """Segments outside the streams lose the bodies as well: held ones are sent again, evidence keeps its incident."""
+    h, i = ledger_held, ledger_incidents
+    for row in conn.execute(select(h)).all():
+        if not names.isdisjoint(_names_in(decode_segment(row.segment))):
+            conn.execute(delete(h).where(*(column == row._mapping[column.name] for column in h.primary_key)))
+    for row in conn.execute(select(i).where(i.c.evidence.is_not(None))).all():
+        if not names.isdisjoint(_names_in(incidents.open_evidence(row.evidence))):
+            place = (column == row._mapping[column.name] for column in i.primary_key)
+            conn.execute(update(i).where(*place).values(evidence=None))
+
+
+def _names_in(segment: Segment) -> list[bytes]:
+    try:
+        return trace(segment).names()
+    except MalformedEvent:
+        return []  # evidence of events that no node stores: they were never facts
 
 
 def _list(conn: Connection, names: Sequence[bytes], now: datetime) -> None:

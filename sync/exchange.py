@@ -16,7 +16,6 @@ from sync.errors import (
     AnswerCut,
     BadSignature,
     CounterTooLow,
-    Datum,
     ForkFound,
     LinkError,
     Malformed,
@@ -85,15 +84,13 @@ class _Said:
 
 
 class _Conversation:
-    def __init__(
-        self, replica: Replica, peer: Peer, transport: Transport, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, replica: Replica, peer: Peer, transport: Transport, monotonic: Callable[[], float]) -> None:
         self._replica = replica
         self._peer = peer
         self._transport = transport
         self._monotonic = monotonic
         self._report = ExchangeReport()
-        self._refused: set[Stream] = set()
+        self._refused: set[str] = set()
         with replica.engine.begin() as conn:
             self._peer = peers.get_peer(conn, peer.node)
             self._pace = Pace.resume(replica.limits, peers.batch_bytes(conn, peer.node))
@@ -138,7 +135,7 @@ class _Conversation:
             hello = wire.Hello(
                 summary=digest(heads), unsent=unsent.count,
                 oldest_unsent_us=None if unsent.oldest_at is None else to_us(unsent.oldest_at),
-                offset_s=contact.offset_s, versions=replica.versions(conn),
+                offset_s=contact.offset_s, versions=replica.versions(conn), trouble=contact.last_error_code,
                 receipt_wanted=not receipts.covers(conn, peer.node, replica.identity.node, heads),
             )  # fmt: skip
             counter = peers.next_counter(conn, peer.node)
@@ -182,10 +179,15 @@ class _Conversation:
         return True
 
     def _look_for_forks(self, theirs: Heads) -> None:
-        """A peer that holds the same number with another chain will never equal us: say so instead of repeating."""
+        """A peer that holds the same number with another chain will never equal us: say so instead of repeating.
+
+        Where we have more to send, it is sent: the peer refuses it by name and keeps our branch beside its own.
+        """
         with self._replica.engine.begin() as conn:
+            ours = self._replica.readable_heads(conn, self._peer)
             for stream in self._replica.ledger.contradicted(conn, theirs):
-                self._refuse(stream, ForkFound(stream=str(stream), seq=theirs[stream].seq))
+                if stream not in ours or ours[stream].seq == theirs[stream].seq:
+                    self._refuse(ForkFound(stream=str(stream), seq=theirs[stream].seq))
 
     def _refuse_stranded(self) -> None:
         """Own events outside what the hub lets us send must not look as if they had arrived."""
@@ -208,16 +210,16 @@ class _Conversation:
             stated = wire.load_heads(answer.heads)
             self._report.pushed += answer.stored
             for code, data in answer.refusals:
-                self._refuse_by_peer(code, data)
+                self._refuse(decode_refusal(code, data))
             if not _moved(theirs, stated, packed):
-                self._refused.update(part.stream for part in packed.ranges)
+                self._refused.update(str(part.stream) for part in packed.ranges)
             theirs.update(stated)
 
     def _next_bundle(self, theirs: Heads, held: list[Range]) -> Packed | None:
         replica = self._replica
         with replica.engine.begin() as conn:
             ours = replica.readable_heads(conn, self._peer)
-            lacking = [part for part in behind(theirs, ours) if part.stream not in self._refused]
+            lacking = [part for part in behind(theirs, ours) if str(part.stream) not in self._refused]
             own = [part for part in lacking if part.stream.origin.node == replica.identity.node]
             rest = [part for part in lacking if part.stream.origin.node != replica.identity.node]
             return replica.ledger.pack(conn, before_held(own, held) + rest, self._pace.budget, self._peer.node)
@@ -254,7 +256,7 @@ class _Conversation:
 
     def _pull_all(self, theirs: Heads) -> None:
         while self._lacking(theirs):
-            payload = self._pull_request()
+            payload = self._pull_request(theirs)
             _, answer, _ = self._ask("pull", payload, wire.PullAnswer, self._counter())
             if answer.bundle is None or not self._take_in(answer.bundle):
                 return
@@ -262,18 +264,19 @@ class _Conversation:
     def _lacking(self, theirs: Heads) -> bool:
         with self._replica.engine.begin() as conn:
             ours = self._replica.shared_heads(conn, self._peer)
-        return any(part.stream not in self._refused for part in behind(ours, theirs))
+        return any(str(part.stream) not in self._refused for part in behind(ours, theirs))
 
-    def _pull_request(self) -> bytes:
-        """Our heads. Streams that stopped are stated as if complete, so that they do not fill every answer."""
+    def _pull_request(self, theirs: Heads) -> bytes:
+        """Our heads. Streams that stopped are stated as the peer has them, so that they do not fill every answer."""
         with self._replica.engine.begin() as conn:
             ours = self._replica.shared_heads(conn, self._peer)
+        ours |= {stream: head for stream, head in theirs.items() if str(stream) in self._refused}
         budget = self._pace.budget
         pull = wire.Pull(heads=wire.dump_heads(ours), raw_bytes=budget.raw_bytes, events=budget.events)
         return wire.encode(pull)
 
     def _take_in(self, data: bytes) -> bool:
-        """Store a pulled bundle; whether anything in it was new."""
+        """Store a pulled bundle; whether that brought us on, be it by setting a stream aside."""
         replica, peer = self._replica, self._peer
         try:
             unpacked = bundle.unpack(data, peer.public_key, replica.limits)
@@ -284,9 +287,8 @@ class _Conversation:
             replica.reached("pulled.before_commit")
         replica.reached("pulled.after_commit")
         self._report.pulled += outcome.stored
-        for refusal in outcome.refusals:
-            self._refuse(None, refusal)
-        return outcome.stored > 0
+        newly = [self._refuse(refusal) for refusal in outcome.refusals]
+        return outcome.stored > 0 or any(newly)
 
     # --- asking ------------------------------------------------------------------------------------------------
 
@@ -294,9 +296,7 @@ class _Conversation:
         with self._replica.engine.begin() as conn:
             return peers.next_counter(conn, self._peer.node)
 
-    def _ask(
-        self, verb: str, payload: bytes, kind: type[_M], counter: int
-    ) -> tuple[wire.Head, _M, int]:
+    def _ask(self, verb: str, payload: bytes, kind: type[_M], counter: int) -> tuple[wire.Head, _M, int]:
         """The answer's head and message, and the counter it answers.
 
         A counter that the peer has seen already is raised once above what it states: a restored node forgets its own.
@@ -336,14 +336,14 @@ class _Conversation:
 
     # --- refusals ----------------------------------------------------------------------------------------------
 
-    def _refuse(self, stream: Stream | None, refusal: SyncError) -> None:
-        """Remember why a stream stopped; the others go on."""
-        if stream is not None:
-            self._refused.add(stream)
+    def _refuse(self, refusal: SyncError) -> bool:
+        """Leave a stream alone for the rest of this exchange, the others go on; False when it was left already."""
+        stream = str(refusal.data.get("stream"))
+        if stream in self._refused:
+            return False
+        self._refused.add(stream)
         self._report.refusals.append(refusal)
-
-    def _refuse_by_peer(self, code: str, data: dict[str, Datum]) -> None:
-        self._refuse(_stream_named(data.get("stream")), decode_refusal(code, data))
+        return True
 
 
 def _moved(before: Heads, after: Heads, packed: Packed) -> bool:
@@ -356,13 +356,3 @@ def _scopes(texts: list[str]) -> tuple[Scope, ...]:
         return tuple(parse_scope(text) for text in texts)
     except ValueError:
         raise Malformed(what="scopes") from None
-
-
-def _stream_named(text: Datum) -> Stream | None:
-    """The stream a refusal names, as `str(stream)` writes it; None when it names none."""
-    origin, _, scope = str(text).partition("/")
-    node, _, epoch = origin.partition(".")
-    try:
-        return Stream(Origin(node, epoch), parse_scope(scope))
-    except ValueError:
-        return None

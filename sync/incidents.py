@@ -12,7 +12,7 @@ import zstandard
 from sqlalchemy import Connection, func, select, update
 
 from sync import bulk
-from sync.bundle import Segment, encode_segment
+from sync.bundle import Segment, decode_segment, encode_segment
 from sync.errors import BadSignature, ForkFound, MalformedEvent, OriginRevoked, SyncError
 from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.tables import ledger_incidents as t
@@ -44,7 +44,7 @@ def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, 
     seq = refusal.data.get("seq") if isinstance(refusal, _PLACED) else 0
     evidence = None
     if isinstance(refusal, _WITH_EVIDENCE):
-        evidence = zstandard.ZstdCompressor().compress(encode_segment(segment))
+        evidence = keep_evidence(segment)
     fresh = {
         "code": refusal.code, "node": segment.node, "epoch": segment.epoch, "scope": segment.scope,
         "seq": seq if isinstance(seq, int) else 0, "sender": sender, "evidence": evidence,
@@ -56,6 +56,16 @@ def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, 
         return
     if conn.execute(select(func.count()).where(t.c.sender == sender)).scalar_one() < INCIDENTS_PER_SENDER_MAX:
         conn.execute(bulk.upsert_into(conn, t).values(fresh).on_conflict_do_update(index_elements=place, set_=again))
+
+
+def keep_evidence(segment: Segment) -> bytes:
+    """The refused segment in as few bytes as its bundle took."""
+    return zstandard.ZstdCompressor().compress(encode_segment(segment))
+
+
+def open_evidence(evidence: bytes) -> Segment:
+    """The segment that was refused; we compressed it ourselves, so its stated size is true."""
+    return decode_segment(zstandard.ZstdDecompressor().decompress(evidence))
 
 
 def unresolved(conn: Connection) -> list[Incident]:

@@ -10,13 +10,15 @@ from hashlib import sha256
 from sqlalchemy import BigInteger, Connection, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from sync import bulk, checking, erasing, pending, positions, stored, streams
+from sync import acknowledged, bulk, checking, erasing, incidents, pending, positions, stored, streams
 from sync.accepting import Accepted, Accepter
+from sync.acknowledged import Unsent
 from sync.appending import Appender
 from sync.bundle import Bundle
 from sync.checking import Problem
 from sync.events import Event, EventDraft, Scope, Stream, Subject
 from sync.identity import Identity, Vault
+from sync.incidents import Incident
 from sync.limits import Limits
 from sync.packing import Budget, Packed, Packer, chain_at
 from sync.peers import Peer
@@ -65,6 +67,14 @@ class Ledger:
     def pack(self, conn: Connection, ranges: Sequence[Range], budget: Budget, recipient: str) -> Packed | None:
         """A signed bundle with as many of the ranges as the budget holds; None when there is nothing to send."""
         return self._packer.pack(conn, ranges, budget, recipient, self._now())
+
+    def unsent(self, conn: Connection, peer: Peer) -> Unsent:
+        """Own events above what the peer has stated to hold."""
+        return acknowledged.unsent(conn, self.identity, peer)
+
+    def incidents(self, conn: Connection) -> list[Incident]:
+        """Refused places in streams that nobody has dealt with yet."""
+        return incidents.unresolved(conn)
 
     def own_heads(self, conn: Connection) -> Heads:
         """Heads of this node's own streams, of every epoch and scope."""

@@ -123,9 +123,7 @@ class Packer:
                 cut = len(taken)
         return taken[:cut]
 
-    def _columns(
-        self, part: Range, base: bytes, taken: Sequence[Any], signatures: list[tuple[int, bytes]]
-    ) -> Segment:
+    def _columns(self, part: Range, base: bytes, taken: Sequence[Any], signatures: list[tuple[int, bytes]]) -> Segment:
         contents = [self.sealer.content(event) for event in taken if event.salt is None]
         closed = iter(contents)
         salts: list[bytes] = []

@@ -150,9 +150,7 @@ def introduce(conn: Connection, keys: Sequence[tuple[str, bytes]], by: Peer, now
     """Learn keys from a peer we believe. A key once known is never replaced this way."""
     if not by.introduces or not keys:
         return
-    rows = [
-        {"node": node, "public_key": key, "introduced_by": by.node, "learned_us": to_us(now)} for node, key in keys
-    ]
+    rows = [{"node": node, "public_key": key, "introduced_by": by.node, "learned_us": to_us(now)} for node, key in keys]
     conn.execute(bulk.upsert_into(conn, ledger_keys).on_conflict_do_nothing(), rows)
 
 

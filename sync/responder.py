@@ -106,6 +106,8 @@ class Responder:
             conn, peer.node, last_contact_us=to_us(now), unsent_count=hello.unsent,
             oldest_unsent_us=_instant(hello.oldest_unsent_us), version=hello.versions.software, offset_s=offset_s,
         )  # fmt: skip
+        if hello.trouble is not None:
+            peers.record_contact(conn, peer.node, last_error_code=hello.trouble, last_error_us=to_us(now))
 
     def _push(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
         replica, now = self._replica, self._replica.now()

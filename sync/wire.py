@@ -69,7 +69,10 @@ class SignedReceipt(_Message, frozen=True, array_like=True, kw_only=True):
 
 
 class Hello(_Message, frozen=True, array_like=True, kw_only=True):
-    """Asks whether both hold the same: `summary` is the digest of all shared heads."""
+    """Asks whether both hold the same: `summary` is the digest of all shared heads.
+
+    `trouble` is the code of what stopped the sender last, so that the hub can name it too.
+    """
 
     summary: Digest
     unsent: Count
@@ -77,6 +80,7 @@ class Hello(_Message, frozen=True, array_like=True, kw_only=True):
     offset_s: float | None
     receipt_wanted: bool
     versions: Versions
+    trouble: Text64 | None = None
 
 
 class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
@@ -241,4 +245,3 @@ def check_code(signed: SignedReceipt) -> str:
 
 def _statement(domain: str, head: bytes, payload: bytes) -> bytes:
     return statement(domain, head, sha256(payload).digest())
-
