@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 def compile_now(connection: Connection, town: Town, as_of: date) -> Coverage:
     """The coverage as the hub's data have it. Raises FramesMixed when points are in different frames."""
-    return compile_coverage(_villages(town), _sites(town), _held(connection, as_of), _settings(town), as_of)
+    return compile_coverage(_villages(town), _sites(town, as_of), _held(connection, as_of), _settings(town), as_of)
 
 
 def publish_if_changed(node: Node) -> bool:
@@ -80,15 +80,18 @@ def _villages(town: Town) -> list[Village]:
     ]  # fmt: skip
 
 
-def _sites(town: Town) -> list[StationSite]:
-    return [_site(station.stated) for station in town.stations.values()]
+def _sites(town: Town, as_of: date) -> list[StationSite]:
+    return [_site(station.stated, as_of) for station in town.stations.values()]
 
 
-def _site(stated: f.StationStated) -> StationSite:
-    pauses = (Pause(from_on=stated.paused_on),) if stated.status == "paused" and stated.paused_on else ()
+def _site(stated: f.StationStated, as_of: date) -> StationSite:
+    """A station said to be closed or paused, but not since when, is so from `as_of` on: to count it as open would
+    flatter the town, and its past receptions were held all the same. Facts of other releases may lack the day."""
+    closed_on = stated.closed_on or (as_of if stated.status == "closed" else None)
+    pauses = (Pause(from_on=stated.paused_on or as_of),) if stated.status == "paused" else ()
     return StationSite(
         code=stated.code, name=stated.name, village_code=stated.area, opened_on=stated.opened_on,
-        closed_on=stated.closed_on, planned_on=stated.planned_on, tier=stated.tier, pauses=pauses,
+        closed_on=closed_on, planned_on=stated.planned_on, tier=stated.tier, pauses=pauses,
         point=_point(stated.lat, stated.lng, stated.frame),
     )  # fmt: skip
 
