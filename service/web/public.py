@@ -200,7 +200,7 @@ def _stages(opinion: Opinion) -> tuple[Stage, ...]:
     assignment = opinion.assignment
     sent = assignment.dispatched_at if assignment else None
     routed = sent or _routed_at(opinion)
-    reached = [(_("登记"), opinion.registered_at), (_("筛选"), routed)]
+    reached = [(_("登记"), opinion.registered_at), (_("筛选分流"), routed)]
     if assignment is not None:
         reached += [(_("交办"), sent), (_("签收办理"), assignment.signed_at)]
     done = opinion.state in ANSWERED

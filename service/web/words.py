@@ -88,7 +88,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "by": {"citizen": N_("群众"), "deputy": N_("代表")},
     "clock": {
         "K0": N_("全程"),
-        "K1": N_("筛选"),
+        "K1": N_("筛选分流"),
         "K2": N_("办理"),
         "K3": N_("直接答复"),
         "K4": N_("回访"),
