@@ -19,7 +19,9 @@ RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir 
     && /opt/lianxin/bin/python -m compileall -q /opt/lianxin/lib
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /var/lib/lianxin --create-home lianxin
+RUN groupadd --gid 10001 lianxin \
+    && useradd --uid 10001 --gid 10001 --home-dir /var/lib/lianxin --no-create-home --shell /usr/sbin/nologin lianxin \
+    && install -d -o lianxin -g lianxin -m 0700 /var/lib/lianxin
 COPY --from=build /opt/lianxin /opt/lianxin
 ENV PATH=/opt/lianxin/bin:$PATH \
     PYTHONUNBUFFERED=1 \
