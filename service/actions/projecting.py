@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection, delete, select
 
+from config import jobs
 from service.node import Node
 from service.store import node_facts
 from service.store.codec import UnreadableFact
 from service.store.masters import KINDS
 from service.store.projectors import Folding, open_opinions, project
 from service.store.tables import READ_VERSION, read
+from service.store.unit import MOVES_COVERAGE
 from sync.events import Subject
 
 log = structlog.get_logger(__name__)
@@ -56,10 +58,17 @@ def _fold_batch(node: Node) -> tuple[int, int]:
             taken = node.ledger.take_pending(connection, BATCH)
             _fold(node, connection, taken)
             node.ledger.clear_pending(connection, taken)
+        _nudge_coverage(node, taken)
         return len(taken), 0
     except Exception as error:  # noqa: BLE001  one bad subject: found and set aside one by one, below
         log.warning("projection.batch_failed", reason=type(error).__name__)
         return _fold_singly(node)
+
+
+def _nudge_coverage(node: Node, folded: list[Subject]) -> None:
+    """A reception or a station that has just arrived shows in the coverage view at once, not at the next beat."""
+    if node.is_hub and any(subject.startswith(MOVES_COVERAGE) for subject in folded):
+        node.jobs.request(jobs.COVERAGE)
 
 
 def _fold_singly(node: Node) -> tuple[int, int]:

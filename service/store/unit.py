@@ -32,6 +32,8 @@ from sync.events import Event, EventDraft, Scope, Subject
 if TYPE_CHECKING:
     from service.node import Node
 
+MOVES_COVERAGE = ("reception/", "station/", "area/", "town/")  # subjects the coverage view is compiled from
+
 
 @dataclass(slots=True, kw_only=True)
 class Unit:
@@ -133,7 +135,7 @@ class Unit:
     def _follow_ups(self, subjects: list[Subject]) -> Iterator[str]:
         if not self.is_hub:
             yield jobs.EXCHANGE
-        elif any(subject.startswith(("reception/", "station/", "area/", "town/")) for subject in subjects):
+        elif any(subject.startswith(MOVES_COVERAGE) for subject in subjects):
             yield jobs.COVERAGE
 
     def _author(self) -> Author:

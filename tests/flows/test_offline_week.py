@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
+from config import jobs
 from service.actions import (
     covering,
     escalating,
@@ -175,3 +176,16 @@ def test_an_exchange_is_due_again_by_the_database_after_a_restart(township: Town
     report = syncing.exchange_if_due(station)
     assert report is not None
     assert report.verified
+
+
+def test_a_reception_that_arrives_rings_for_the_coverage_view(township: Township) -> None:
+    class Rung(list[str]):
+        def request(self, name: str) -> None:
+            self.append(name)
+
+    station, hub = township.station("qd"), township.hub
+    hub.jobs = rung = Rung()
+    with station.unit(LIAISON) as unit:
+        receptions.hold(unit, receptions.HeldReception(form="r2", held_on=unit.today, headcount=3), "qd")
+    settle(township)
+    assert rung == [jobs.COVERAGE]
