@@ -1,0 +1,23 @@
+"""What an application needs to test its own use of the library: clock, line, databases, nodes, and the contract.
+
+Nothing here patches anything: a fixed clock and an in-process line take the places of the real ones.
+"""
+
+from sync.testing.clock import FixedClock
+from sync.testing.databases import sqlite_engine
+from sync.testing.ledger_contract import LedgerContract
+from sync.testing.nodes import Lab, LabNode, draft
+from sync.testing.transports import Crash, DirectTransport, Faults, FaultyTransport
+
+__all__ = [
+    "Crash",
+    "DirectTransport",
+    "Faults",
+    "FaultyTransport",
+    "FixedClock",
+    "Lab",
+    "LabNode",
+    "LedgerContract",
+    "draft",
+    "sqlite_engine",
+]
