@@ -40,7 +40,9 @@ def story(*facts: f.Fact) -> Opinion:
 REPLY = f.ReplySubmitted(text="已疏通", outcome="A", evidence="照片")
 DELIVERED = f.ReplyDelivered(way="phone", proof="通话记录")
 REACHED = f.FollowedUp(way="phone", reached=True, solved=True)
-MAIN_LINE = (registered(), dispatched(), f.Signed(), REPLY, DELIVERED, REACHED, f.Rated(overall="satisfied"), f.Closed())
+MAIN_LINE = (
+    registered(), dispatched(), f.Signed(), REPLY, DELIVERED, REACHED, f.Rated(overall="satisfied"), f.Closed(),
+)  # fmt: skip
 
 
 def test_the_main_line_ends_closed_and_solved_with_every_clock_stopped() -> None:
@@ -73,7 +75,8 @@ def test_a_rejected_reply_buys_the_unit_no_time() -> None:
     opinion = story(registered(), dispatched(), f.Signed(), REPLY, f.ReplyRejected(defects="无照片"))
     span = opinion.span("o1:K2:1")
     assert opinion.state is State.HANDLING
-    assert span is not None and span.stopped_at is None and span.pauses == []
+    assert span is not None
+    assert (span.stopped_at, span.pauses) == (None, [])
 
 
 def test_reopening_opens_a_new_clock_and_keeps_the_old_result() -> None:
