@@ -1,5 +1,11 @@
-"""Redis carries rings, never facts: killed or flushed while the hub escalates, it costs seconds and no card."""
+"""Real processes are killed at bad moments. The station loses nothing it acknowledged; Redis and workers cost seconds.
 
+One file, because all of it shares one township, which takes some seconds to start.
+"""
+
+import random
+import threading
+import time
 import uuid
 from datetime import timedelta
 
@@ -12,11 +18,15 @@ from service.actions.checking import check
 from service.actions.registering import NewOpinion, register
 from service.actions.routing import Dispatch, dispatch
 from service.demo.playing import STATION, Story, until
+from service.demo.story_checks import heads_at, opinion_of_form, opinions_at
+from service.demo.story_station import Poster
 from service.demo.township import HUB
 from service.domain.people import Actor, Role
 from service.node import Node
 from service.store.tables import cards, opinions
 
+KILLS = 25
+SEED = 20261123
 CLERK = Actor(account="chaos", name="郑受理(虚构)", role=Role.CLERK)
 CASES = 12
 
@@ -53,6 +63,45 @@ def test_a_hub_worker_killed_in_the_middle_fires_every_card_once(story: Story) -
               within_s=45)  # fmt: skip
         assert all(len(keys) == len(set(keys)) for keys in _fired(hub).values()), "a card fired twice"
         assert check(hub) == []
+
+
+@pytest.mark.slow
+def test_25_kills_while_posting_lose_nothing_acknowledged_and_register_nothing_twice(story: Story) -> None:
+    story.exchange()  # so that what the hub had is counted before
+    before = opinions_at(story, STATION)
+    dice = random.Random(SEED)
+    browser = story.sign_in(STATION, f"{STATION}.liaison")
+    poster = Poster(browser, browser.open("/opinions/new").form("/opinions/new"))
+    for _ in range(KILLS):
+        _post_until_killed(story, poster, after_s=dice.uniform(0.02, 0.3))
+        story.township.start_station(STATION)
+    again = list(poster.unanswered)
+    acknowledged = set(poster.acknowledged)
+    complete = {number for number in again if opinion_of_form(story, STATION, number)}
+
+    assert len(again) >= KILLS // 2, "the kills hit no request, so they proved nothing"
+    assert not [number for number in acknowledged if opinion_of_form(story, STATION, number) is None]
+    assert opinions_at(story, STATION) == before + len(acknowledged) + len(complete)
+
+    for number in again:
+        assert poster.post(number), "a form could not be sent again after the restart"
+    assert opinions_at(story, STATION) == before + len(acknowledged | set(again))
+    with story.node(STATION) as node:
+        assert check(node) == []
+
+    story.exchange()
+    until(lambda: opinions_at(story, HUB) == opinions_at(story, STATION), "the hub has folded what arrived")
+    assert heads_at(story, HUB, STATION) == heads_at(story, STATION, STATION)
+
+
+def _post_until_killed(story: Story, poster: Poster, after_s: float) -> None:
+    """At least one form is acknowledged before the kill, so that each start is seen to work."""
+    assert poster.post(uuid.uuid4().hex)
+    posting = threading.Thread(target=poster.post_until_cut)
+    posting.start()
+    time.sleep(after_s)
+    story.township.kill_station(STATION)
+    posting.join()
 
 
 def _dispatched(hub: Node, number: int) -> str:
