@@ -188,4 +188,4 @@ def test_a_reception_that_arrives_rings_for_the_coverage_view(township: Township
     with station.unit(LIAISON) as unit:
         receptions.hold(unit, receptions.HeldReception(form="r2", held_on=unit.today, headcount=3), "qd")
     settle(township)
-    assert rung == [jobs.COVERAGE]
+    assert rung == [jobs.PROJECTION, jobs.COVERAGE], "arriving rings for the fold, the fold for the view"
