@@ -38,6 +38,7 @@ def serve(settings: Settings) -> int:
         node = open_node(settings)
     except StorageUnusable as problem:
         print(problem, *sentences(problem), sep="\n", file=sys.stderr)  # noqa: T201
+        log.error("station.recording_stopped", code=problem.code)
         return _serve_web(settings, stopped_app(problem)) or EXIT_STOPPED_RECORDING
     return _serve_web(settings, _web(node), _worker(settings, node))
 

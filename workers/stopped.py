@@ -13,26 +13,26 @@ from service.store.database import StorageUnusable
 
 SENTENCES = {
     "disk_full": (
-        "磁盘已满，已停止登记。请先清理出空间，再重新启动连心。此前登记的内容都在。",
+        "磁盘已满,已停止登记。请先清理出空间,再重新启动连心。此前登记的内容都在。",
         "The disk is full, so recording has stopped. Free some space, then start Lianxin again. "
         "What was recorded is still there.",
     ),
     "disk_read_only": (
-        "磁盘不可写，已停止登记。请检查磁盘和文件夹权限，再重新启动连心。此前登记的内容都在。",
+        "磁盘不可写,已停止登记。请检查磁盘和文件夹权限,再重新启动连心。此前登记的内容都在。",
         "The disk cannot be written, so recording has stopped. Check the disk and the folder's permissions, then "
         "start Lianxin again. What was recorded is still there.",
     ),
     "database_malformed": (
-        "数据库文件已损坏，已停止登记。请不要删除任何文件，并联系镇枢纽：从备份恢复后，枢纽会把已收到的内容发回本站。",
+        "数据库文件已损坏,已停止登记。请不要删除任何文件,并联系镇枢纽:从备份恢复后,枢纽会把已收到的内容发回本站。",
         "The database file is damaged, so recording has stopped. Delete nothing and call the hub: after restoring a "
         "backup, the hub sends back all it had received.",
     ),
     "database_unreachable": (
-        "数据库连接不上，已停止登记。请检查 PostgreSQL 是否在运行，再重新启动连心。",
+        "数据库连接不上,已停止登记。请检查 PostgreSQL 是否在运行,再重新启动连心。",
         "The database does not answer, so recording has stopped. See that PostgreSQL runs, then start Lianxin again.",
     ),
     "keys_unusable": (
-        "密钥文件无法读取，已停止登记。请不要删除任何文件，并联系镇枢纽。",
+        "密钥文件无法读取,已停止登记。请不要删除任何文件,并联系镇枢纽。",
         "This node's key files cannot be read, so recording has stopped. Delete nothing and call the hub.",
     ),
 }

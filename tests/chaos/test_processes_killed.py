@@ -128,3 +128,40 @@ def _fired(hub: Node) -> dict[str, list[tuple[str, int, str]]]:
         for row in connection.execute(select(cards)):
             found.setdefault(row.opinion, []).append((row.clock, row.level, row.mark))
     return found
+
+
+@pytest.mark.slow
+def test_a_station_restored_as_documented_gets_back_what_the_hub_had_received(story: Story) -> None:
+    """docs/operating-a-station.md: backup by VACUUM INTO, later records sent, PC lost, backup put back, new epoch."""
+    story.exchange()
+    data = story.township.folder / STATION / "data"
+    with story.node(STATION) as node, node.engine.connect() as connection:
+        epoch = node.identity.epoch
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.execute(f"VACUUM INTO '{data / 'backup.sqlite3'}'")
+    browser = story.sign_in(STATION, f"{STATION}.liaison")
+    poster = Poster(browser, browser.open("/opinions/new").form("/opinions/new"))
+    late = [uuid.uuid4().hex for _ in range(3)]
+    assert all(poster.post(number) for number in late)
+    story.exchange()
+    expected = opinions_at(story, STATION)
+
+    story.township.kill_station(STATION)
+    for name in ("station.sqlite3", "station.sqlite3-wal", "station.sqlite3-shm", "node.epoch"):
+        (data / name).unlink(missing_ok=True)
+    (data / "backup.sqlite3").rename(data / "station.sqlite3")
+    story.township.start_station(STATION)
+    story.exchange()
+
+    assert opinions_at(story, STATION) == expected
+    assert all(opinion_of_form(story, STATION, number) for number in late)
+    with story.node(STATION) as node:
+        assert node.identity.epoch != epoch
+        assert check(node) == []
+    assert poster.post(uuid.uuid4().hex), "the restored station goes on recording"
+    story.exchange()
+    assert heads_at(story, HUB, STATION) == heads_at(story, STATION, STATION)
+    with story.node(STATION) as node, node.reading() as connection:
+        numbers = connection.execute(select(opinions.c.reg_no)).scalars().all()
+    assert len(numbers) == len(set(numbers)), "a number was given out twice"
