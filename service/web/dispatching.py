@@ -16,9 +16,16 @@ from service.domain.refusals import NotFound
 from service.store import station_queries
 from service.web import desk
 from service.web.desk import Look
+from service.web.words import N_
 
 pages = Blueprint("dispatching", __name__, url_prefix="/hub")
 desk.signed_in_only(pages)
+
+
+NEXT_STEP = desk.NextStep(
+    endpoint="dispatching.latest_note", label=N_("交办单"),
+    offered=lambda actor, opinion: any(_may_see(given, actor) for given in opinion.assignments),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,4 +128,5 @@ def answer_to(look: Look, opinion: Opinion, actor: Actor) -> str:
     known = station_queries.reporter(look.connection, desk.node().ledger, desk.node().seal, reg.reporter)
     if not known.readable:
         return _("来访群众(信息已按规定清除)") if known.erased else _("来访群众(姓名不显示)")
-    return f"{masked_name(known.who.name)} {masked_phone(known.who.phone)}".strip()
+    who = f"{masked_name(known.who.name)} {masked_phone(known.who.phone)}".strip()
+    return _("%(who)s(全名和电话请在系统内查看,查看留痕)", who=who)

@@ -35,7 +35,9 @@ NAVIGATION = (
     stations_board.NAVIGATION, coverage_page.NAVIGATION, town_data.NAVIGATION, account_pages.NAVIGATION,
 )  # fmt: skip
 
-NEXT_STEPS = (inbox.NEXT_STEP, *unit_desk.NEXT_STEPS, *reviewing.NEXT_STEPS, supervision.NEXT_STEP)
+NEXT_STEPS = (
+    inbox.NEXT_STEP, *unit_desk.NEXT_STEPS, *reviewing.NEXT_STEPS, supervision.NEXT_STEP, dispatching.NEXT_STEP,
+)  # fmt: skip
 
 
 def sync_blueprint(node: Node) -> Blueprint:

@@ -218,7 +218,8 @@ def _hints(look: Look, opinion: Opinion) -> Hints:
     row = queries.opinion(look.connection, opinion.id)
     assert reg is not None
     assert row is not None
-    similar = queries.similar_opinions(look.connection, row, since=look.now - timedelta(days=SIMILAR_DAYS))
+    since = look.now - timedelta(days=SIMILAR_DAYS)
+    similar = queries.similar_opinions(look.connection, row, since=since) if reg.category else ()
     limits, category = look.policy.limits, look.town.categories.get(reg.category)
     return Hints(
         similar=similar, locked=reg.sensitive, many_people=reg.affected >= limits.transfer_people,
@@ -244,7 +245,7 @@ def _terms(look: Look, opinion: Opinion) -> dict[str, TermHint]:
         "complex": routing.assign_term(policy, opinion, is_complex=True),
         "transfer": routing.transfer_term(policy, opinion, plain),
         "adopted": routing.transfer_term(policy, opinion, replace(plain, adopted_by="-")),
-        "hard": routing.transfer_term(policy, opinion, replace(plain, adopted_by="-", hard=True)),
+        "hard": routing.transfer_term(policy, opinion, replace(plain, hard=True)),
     }
     return {code: _term_hint(look, term) for code, term in terms.items()}
 

@@ -43,6 +43,8 @@ NEXT_STEPS = (
     desk.NextStep(endpoint="reviewing.review", label=N_("答复审核"), offered=may_review, main=True,
                   kinds=(f.ReplyRejected, f.ReplyDelivered)),
     desk.NextStep(endpoint="reviewing.reopen", label=N_("重新办理"), offered=may_reopen, kinds=(f.Reopened,)),
+    desk.NextStep(endpoint="reviewing.letter", label=N_("答复函"),
+                  offered=lambda actor, opinion: any(reply.reply_no for reply in opinion.replies)),
 )  # fmt: skip
 
 
@@ -135,5 +137,5 @@ def letter(opinion_id: str) -> str:
             raise NotFound("reply", opinion_id)
         return render_template(
             "hub/reply_letter.html", opinion=opinion, reg=opinion.registered, reply=delivered[-1], town=look.town,
-            policy=look.policy, answer_to=answer_to(look, opinion, actor),
+            policy=look.policy,
         )  # fmt: skip
