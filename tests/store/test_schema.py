@@ -1,0 +1,173 @@
+"""The one initial migration says what the metadata say, on both databases, and survives being cut short."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, MetaData, event, inspect, select, text
+
+from service.store import node_facts, schema, tables
+from service.store.database import open_postgresql, open_sqlite
+from sync.tables import metadata as ledger
+
+KEPT = (ledger, tables.kept)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty database."""
+    if request.param == "sqlite":
+        engine = open_sqlite(tmp_path / "station.sqlite3")
+    else:
+        engine = open_postgresql(request.getfixturevalue("postgres_url"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def fresh(empty: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A second database of the same kind, made straight from the metadata."""
+    if empty.dialect.name == "sqlite":
+        engine = open_sqlite(tmp_path / "fresh.sqlite3")
+    else:
+        server = request.getfixturevalue("postgres_server")
+        engine = open_postgresql(server.create_database(f"fresh_{tmp_path.name}"[:60]))
+    with engine.begin() as connection:
+        for metadata in (*KEPT, tables.read):
+            metadata.create_all(connection)
+    yield engine
+    engine.dispose()
+    if empty.dialect.name == "postgresql":
+        request.getfixturevalue("postgres_server").drop_database(f"fresh_{tmp_path.name}"[:60])
+
+
+def described(engine: Engine) -> dict[str, Any]:
+    """Everything the database itself can say about its tables, in an order that does not matter."""
+    found = inspect(engine)
+    return {
+        name: {
+            "columns": sorted(
+                (c["name"], str(c["type"]), c["nullable"], _plain(c.get("default")), c.get("autoincrement"))
+                for c in found.get_columns(name)
+            ),
+            "primary key": found.get_pk_constraint(name)["constrained_columns"],
+            "unique": sorted((u["name"] or "", *u["column_names"]) for u in found.get_unique_constraints(name)),
+            "checks": sorted((c["name"] or "", _plain(c["sqltext"])) for c in found.get_check_constraints(name)),
+            "indexes": sorted(repr(_index(i)) for i in found.get_indexes(name)),
+        }
+        for name in found.get_table_names()
+        if name != "alembic_version"
+    }  # fmt: skip
+
+
+def _plain(text_: object) -> str:
+    return "" if text_ is None else str(text_).strip("'() ").lower()
+
+
+def _index(index: Any) -> tuple[object, ...]:
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+    return index["name"], tuple(index["column_names"]), bool(index["unique"]), options
+
+
+def collations(engine: Engine) -> set[tuple[str, ...]]:
+    """PostgreSQL: which columns compare byte by byte."""
+    query = "SELECT table_name, column_name, collation_name FROM information_schema.columns WHERE table_schema='public'"
+    with engine.connect() as connection:
+        return {tuple(row) for row in connection.execute(text(query)) if row[0] != "alembic_version"}
+
+
+def test_migrated_from_zero_equals_created_from_the_metadata(empty: Engine, fresh: Engine) -> None:
+    schema.upgrade(empty)
+    assert described(empty) == described(fresh)
+    if empty.dialect.name == "postgresql":
+        assert collations(empty) == collations(fresh)
+
+
+@pytest.mark.parametrize("metadata", KEPT, ids=["ledger", "kept"])
+def test_alembic_finds_nothing_to_migrate(empty: Engine, metadata: MetaData) -> None:
+    schema.upgrade(empty)
+    ours = {table for each in (*KEPT, tables.read) for table in each.tables} - set(metadata.tables)
+    with empty.connect() as connection:
+        options = {"include_name": lambda name, kind, _: kind != "table" or name not in ours}
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    assert differences == []
+
+
+def test_upgrading_again_changes_nothing(empty: Engine) -> None:
+    schema.upgrade(empty)
+    with empty.begin() as connection:
+        node_facts.put(connection, "read_version", tables.READ_VERSION)
+        node_facts.put(connection, "station", "qd")
+    before = described(empty)
+    for _ in range(2):
+        schema.upgrade(empty)
+    assert described(empty) == before
+    with empty.connect() as connection:
+        assert node_facts.get(connection, "station") == "qd"
+    assert schema.is_current(empty)
+
+
+def test_an_empty_database_is_not_current(empty: Engine) -> None:
+    assert not schema.is_current(empty)
+
+
+def test_read_tables_of_another_version_are_dropped_and_the_kept_ones_stay(empty: Engine) -> None:
+    schema.upgrade(empty)
+    with empty.begin() as connection:
+        node_facts.put(connection, "read_version", "an older one")
+        connection.execute(tables.numbers.insert().values(series="QD-2026", last=7))
+    schema.upgrade(empty)
+    with empty.connect() as connection:
+        assert connection.execute(select(tables.numbers)).all() == []
+        assert node_facts.get(connection, "read_version") == "an older one"  # the rebuild says when it is done
+
+
+class PowerCut(BaseException):
+    """Nothing after it runs."""
+
+
+@pytest.mark.parametrize("statements", [1, 2, 5, 12, 25, 40])
+def test_a_migration_that_is_cut_short_begins_again(empty: Engine, fresh: Engine, statements: int) -> None:
+    left = iter(range(statements))
+
+    def cut(*_: object) -> None:
+        if next(left, None) is None:
+            raise PowerCut
+
+    event.listen(empty, "before_cursor_execute", cut)
+    with pytest.raises(PowerCut):
+        schema.upgrade(empty)
+    event.remove(empty, "before_cursor_execute", cut)
+    assert not schema.is_current(empty)
+    schema.upgrade(empty)
+    assert described(empty) == described(fresh)
+
+
+def _upgrade_and_die(path: Path, statements: int) -> None:
+    engine = open_sqlite(path)
+    left = iter(range(statements))
+
+    def die(*_: object) -> None:
+        if next(left, None) is None:
+            os._exit(9)
+
+    event.listen(engine, "before_cursor_execute", die)
+    schema.upgrade(engine)
+
+
+@pytest.mark.parametrize("statements", [3, 20, 45])
+def test_a_process_that_dies_while_migrating_leaves_a_file_that_migrates(tmp_path: Path, statements: int) -> None:
+    path = tmp_path / "station.sqlite3"
+    process = multiprocessing.get_context("spawn").Process(target=_upgrade_and_die, args=(path, statements))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 9
+    engine = open_sqlite(path)
+    schema.upgrade(engine)
+    assert schema.is_current(engine)
+    engine.dispose()
