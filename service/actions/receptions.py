@@ -28,6 +28,7 @@ class HeldReception:
 def hold(unit: Unit, new: HeldReception, station_code: str) -> str:
     """Record a reception held; gives its id. Planned receptions never count, so the future is refused."""
     unit.actor.require(Step.HOLD_RECEPTION)
+    unit.actor.require_station(station_code)
     station = unit.town.station(station_code)
     if new.held_on is None:
         raise Invalid("held_on")

@@ -67,6 +67,7 @@ def register(unit: Unit, new: NewOpinion, station_code: str) -> Receipt:
     Raises InvalidForm (every bad field at once), NotAllowed, RegisteredBefore.
     """
     unit.actor.require(Step.REGISTER)
+    unit.actor.require_station(station_code)
     _check(unit, new)
     station = unit.town.station(station_code)
     opinion, code = unit.new_id(), new_tracking_code()

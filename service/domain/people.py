@@ -165,6 +165,11 @@ class Actor:
         if not self.may(step):
             raise NotAllowed(step.value, self.role.value)
 
+    def require_station(self, station: str) -> None:
+        """Raise NotAllowed for a station's people who would write in another station's book."""
+        if self.station is not None and self.station != station:
+            raise NotAllowed("other_station", self.role.value)
+
     @property
     def of_unit(self) -> bool:
         return self.role in (Role.HANDLER, Role.UNIT_HEAD)

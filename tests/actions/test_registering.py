@@ -69,13 +69,13 @@ def test_numbers_begin_anew_with_the_local_year(town: Township) -> None:
     town.clock.at = datetime(2026, 12, 31, 16, 30, tzinfo=UTC)  # half past midnight of New Year's Day in the town
     registered = town.opinion(town.register()).registered
     assert registered is not None
-    assert registered.reg_no == "QD-2027-0001"
+    assert registered.reg_no == "QD0-2027-0001"
 
 
 def test_stations_number_their_own_books(town: Township) -> None:
     keys = [town.register(), town.register(who="other_liaison", station="zx"), town.register()]
     numbers = [opinion.registered.reg_no for key in keys if (opinion := town.opinion(key)).registered]
-    assert numbers == ["QD-2026-0001", "ZX-2026-0001", "QD-2026-0002"]
+    assert numbers == ["QD0-2026-0001", "ZX0-2026-0001", "QD0-2026-0002"]
 
 
 def test_a_refused_form_uses_no_number_up(town: Township) -> None:
@@ -85,7 +85,7 @@ def test_a_refused_form_uses_no_number_up(town: Township) -> None:
         town.do("liaison", registering.register, form, "qd")
     registered = town.opinion(town.register()).registered
     assert registered is not None
-    assert registered.reg_no == "QD-2026-0002"
+    assert registered.reg_no == "QD0-2026-0002"
 
 
 def test_a_form_sent_twice_at_the_same_moment_registers_once(any_town: Township) -> None:
@@ -108,7 +108,7 @@ def test_numbers_have_neither_gaps_nor_doubles_under_eight_desks(any_town: Towns
     forms = [any_town.form() for _ in range(120)]
     with ThreadPoolExecutor(8) as threads:
         receipts = list(threads.map(lambda form: any_town.do("liaison", registering.register, form, "qd"), forms))
-    assert sorted(receipt.reg_no for receipt in receipts) == [f"QD-2026-{n:04d}" for n in range(1, 121)]
+    assert sorted(receipt.reg_no for receipt in receipts) == [f"QD0-2026-{n:04d}" for n in range(1, 121)]
 
 
 def test_the_tracking_code_is_on_paper_only(town: Township) -> None:
