@@ -15,7 +15,7 @@ ROOMS = ("config", "sync", "service", "workers")
 # is a decision: the replication library, for one, must stay installable without the web application.
 LIBRARIES = {
     "config": {"pydantic", "pydantic_settings", "structlog"},
-    "sync": {"sqlalchemy", "requests", "msgspec", "zstandard", "cryptography", "pyrage", "structlog"},
+    "sync": {"sqlalchemy", "requests", "msgspec", "zstandard", "cryptography", "pyrage", "structlog", "pysqlite3"},
     "service/domain": set[str](),
 }
 
@@ -24,7 +24,7 @@ ONLY_IN = {
     "flask": ("service/web",),
     "celery": ("service/jobs.py", "workers"),
     "kombu": ("service/jobs.py", "workers"),
-    "pysqlite3": ("service/store",),
+    "pysqlite3": ("service/store", "sync/testing"),
     "psycopg": ("service/store", "service/demo"),
     "psutil": ("service/demo",),
 }
