@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from service.demo import town
+from service.demo.history import live_through
 from service.demo.moving_clock import move
 from service.demo.processes import DemoError
 from service.demo.servers import ServerError
@@ -71,16 +72,16 @@ def run(township: Township) -> int:
     """Start, show the table, wait for Ctrl-C; whatever happens, everything is stopped at the end."""
     began = time.monotonic()
     try:
-        township.start()
+        township.start(history=live_through)
         print(table(township), flush=True)
         say(f"ready after {time.monotonic() - began:.0f} s. Ctrl-C stops everything; `make demo` finds it again.")
         return _watch(township)
     except KeyboardInterrupt:
         return 0
     finally:
-        say("stopping ...")
+        if township.processes:
+            say("stopping ...")
         township.stop()
-        say("stopped.")
 
 
 def _watch(township: Township) -> int:

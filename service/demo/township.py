@@ -56,8 +56,11 @@ class Township:
 
     # --- starting and stopping -----------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Everything up and enrolled; raises DemoError or servers.ServerError with a sentence."""
+    def start(self, history: Callable[[Township], int] | None = None) -> None:
+        """Everything up and enrolled; raises DemoError or servers.ServerError with a sentence.
+
+        `history` is played once, when the town is made: the stations are enrolled by then and do not serve yet.
+        """
         self._refuse_taken_ports()
         self._open_folder()
         self._say("PostgreSQL and Redis (private, in this folder) ...")
@@ -68,14 +71,12 @@ class Township:
         if fresh:
             self._found()
         self.start_hub()
+        if fresh:
+            self._settle(history)
         for code in self.stations:
-            if fresh:
-                self._enrol(code)
-            self.processes[code].start()  # they come up while the next one enrols
+            self.processes[code].start()
         for code in self.stations:
             self._wait_for_station(code)
-        if fresh:
-            self._remember(made=True)
 
     def stop(self) -> None:
         """All asked at once, then awaited; servers last, because the others use them."""
@@ -171,6 +172,16 @@ class Township:
             town.create_accounts(hub, HUB, self.passwords)
         self._say(f"sample town founded: {facts} facts published")
 
+    def _settle(self, history: Callable[[Township], int] | None) -> None:
+        for code in self.stations:
+            self._enrol(code)
+        if history is not None:
+            self._say(f"two weeks of office life: {history(self)} opinions")
+        for code in self.stations:
+            with self.node(code) as station:
+                town.hold_receptions(station, code)
+        self._remember(made=True)
+
     def _enrol(self, code: str) -> None:
         """As at a real installation: the hub gives a one-time code, the station enrols with it over HTTP."""
         with self.node(HUB) as hub, hub.unit(town.FOUNDER) as unit:
@@ -180,8 +191,7 @@ class Township:
             rebuild_if_outdated(station)
             enrol(station, one_time_code)
             town.create_accounts(station, code, self.passwords)
-            held = town.hold_receptions(station, code)
-        self._say(f"station {code} enrolled with a one-time code over HTTP, {held} receptions recorded")
+        self._say(f"station {code} enrolled with a one-time code over HTTP")
 
     # --- the folder --------------------------------------------------------------------------------------------------
 
