@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -15,8 +15,8 @@ from service.domain.people import Reporter
 from service.domain.record import Author
 from service.store import codec, queries
 from service.store.queries import OpinionFilter
-from service.store.vault import CannotOpen, StationSeal
 from service.store.tables import opinions
+from service.store.vault import CannotOpen, StationSeal
 from sync import acknowledged, peers
 from sync.events import Scope, Subject, decode_header, from_us
 from sync.identity import Identity
@@ -60,7 +60,7 @@ class KnownReporter:
     secrecy: str
     readable: bool
     erased: bool = False
-    who: Reporter = Reporter()
+    who: Reporter = field(default_factory=Reporter)
 
 
 def reporter(connection: Connection, ledger: Ledger, seal: StationSeal, person: str) -> KnownReporter:

@@ -11,16 +11,25 @@ import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from babel.messages import Catalog
 from babel.messages.extract import extract_from_file
-from babel.messages.mofile import write_mo
+from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
 
 HERE = Path(__file__).parent
 KEYWORDS = {"_": None, "gettext": None, "lazy_gettext": None, "N_": None}
 _OPTIONS = {"trim_blocks": "true", "lstrip_blocks": "true", "extensions": "jinja2.ext.do"}
+
+_HEADER = rb"""msgid ""
+msgstr ""
+"Language: en\n"
+"MIME-Version: 1.0\n"
+"Content-Type: text/plain; charset=utf-8\n"
+
+"""
 
 # What only a hub shows. Its texts have a catalogue of their own.
 HUB = frozenset({
@@ -76,10 +85,11 @@ def _named(path: Path) -> str:
     return path.relative_to(HERE).as_posix() if path.is_relative_to(HERE) else path.name
 
 
-def _texts(path: Path) -> Iterator[str]:
+@cache
+def _texts(path: Path) -> tuple[str, ...]:
     method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
-    for _line, message, _comments, _context in extract_from_file(method, path, KEYWORDS, options=_OPTIONS):
-        yield message if isinstance(message, str) else message[0]
+    found = extract_from_file(method, path, KEYWORDS, options=_OPTIONS)
+    return tuple(message if isinstance(message, str) else message[0] for _line, message, _comments, _context in found)
 
 
 def read(shelf: Shelf) -> Catalog:
@@ -103,20 +113,25 @@ def po_bytes(catalog: Catalog) -> bytes:
     """The .po file without dates, so that it only changes when a text does."""
     file = io.BytesIO()
     write_po(file, catalog, omit_header=True, width=0, no_location=True)
-    header = b'msgid ""\nmsgstr ""\n"Language: en\\n"\n"MIME-Version: 1.0\\n"\n"Content-Type: text/plain; charset=utf-8\\n"\n\n'
-    return header + file.getvalue()
+    return _HEADER + file.getvalue()
 
 
 def mo_bytes(shelf: Shelf) -> bytes:
     """The .mo file that belongs to the .po file on the disk."""
     file = io.BytesIO()
-    catalog = Catalog(locale="en", creation_date=None, revision_date=None)
-    catalog.mime_headers = [("Language", "en"), ("Content-Type", "text/plain; charset=utf-8")]
-    for entry in read(shelf):
-        if entry.id and entry.string:
-            catalog.add(entry.id, string=entry.string)
-    write_mo(file, catalog)
+    write_mo(file, read(shelf))
     return file.getvalue()
+
+
+def compiled(shelf: Shelf) -> dict[str, str]:
+    """What the pages read: texts and translations of the .mo file."""
+    catalog = read_mo(io.BytesIO(shelf.mo.read_bytes()))
+    return {str(entry.id): str(entry.string) for entry in catalog if entry.id}
+
+
+def written(shelf: Shelf) -> dict[str, str]:
+    """Texts and translations of the .po file, without those that have none yet."""
+    return {str(entry.id): str(entry.string) for entry in read(shelf) if entry.id and entry.string}
 
 
 def main() -> int:

@@ -89,9 +89,7 @@ class Look:
         return found
 
 
-def set_up(
-    app: Flask, serving: Node, navigation: tuple[NavItem, ...], next_steps: tuple[NextStep, ...]
-) -> None:
+def set_up(app: Flask, serving: Node, navigation: tuple[NavItem, ...], next_steps: tuple[NextStep, ...]) -> None:
     app.extensions["lianxin"] = Desk(node=serving, navigation=navigation, next_steps=next_steps)
 
 

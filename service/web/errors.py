@@ -88,5 +88,7 @@ def _http(error: HTTPException) -> Answer | HTTPException:
 
 def _unforeseen(error: Exception) -> Answer:
     """The edge: whatever got this far is our fault. The reader learns that nothing was recorded, the log why."""
-    log.exception("request.failed", path=request.url_rule.rule if request.url_rule else "-", error=type(error).__name__)
-    return _page(500, _("系统故障"), _("刚才的操作没有完成,没有保存任何内容。"), _("请再试一次;若仍不行,请联系管理员。"))
+    place = request.url_rule.rule if request.url_rule else "-"  # the rule, as an address may hold a tracking code
+    log.error("request.failed", path=place, error=type(error).__name__, exc_info=error)
+    hint = _("请再试一次;若仍不行,请联系管理员。")
+    return _page(500, _("系统故障"), _("刚才的操作没有完成,没有保存任何内容。"), hint)

@@ -71,7 +71,7 @@ class Form:
         return UNREADABLE
 
     def day(self, name: str) -> date | None:
-        """A date as browsers send it, 2026-11-23, also with dots or slashes; None (and a message if typed) otherwise."""
+        """A date such as 2026-11-23, also with dots or slashes; None (and a message, if something was typed) else."""
         plain = self.text(name).replace("/", "-").replace(".", "-")
         if not plain:
             return None

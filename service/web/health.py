@@ -34,7 +34,7 @@ def _reasons() -> list[str]:
         with desk.node().reading() as connection:
             connection.execute(text("SELECT 1"))
             version = node_facts.get(connection, "read_version")
-    except Exception as error:  # whatever the database says: the watcher wants a reason, not a traceback
+    except Exception as error:  # noqa: BLE001 - whatever the database says: the watcher wants a reason, not a traceback
         return [f"database: {type(error).__name__}"]
     return [] if version == READ_VERSION else ["read tables are being rebuilt"]
 

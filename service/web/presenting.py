@@ -27,8 +27,9 @@ def set_up(app: Flask) -> None:
     Bootstrap5(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        moment=moment, day=day, level=level_name, short_day=short_day, word=words.word, term=words.term, sync_error=words.sync_error
-    )
+        moment=moment, day=day, level=level_name, short_day=short_day, word=words.word, term=words.term,
+        sync_error=words.sync_error,
+    )  # fmt: skip
     app.jinja_env.globals.update(
         choices=words.choices, countdown=countdown, row_countdown=row_countdown, page=Page(),
         languages=language.LANGUAGES, html_lang=lambda: language.HTML_LANG[language.chosen()],

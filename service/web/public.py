@@ -21,9 +21,8 @@ from service.domain.opinions import Opinion, State
 from service.domain.people import SYSTEM
 from service.domain.refusals import Invalid, Refused
 from service.domain.town import Town
-from service.store import queries
+from service.store import queries, station_queries
 from service.store.queries import OpinionFilter, OpinionRow
-from service.store import station_queries
 from service.store.unit import Unit
 from service.web import desk
 from service.web.field_names import shown_as
@@ -160,9 +159,7 @@ def _find(code: str) -> OpinionRow:
 def _page(form: Form, code: str, opinion_id: str) -> str:
     node = desk.node()
     with desk.looking() as look:
-        opinion = station_queries.case(
-            look.connection, node.ledger, node.hub_nodes, opinion_id, OpinionFilter()
-        )
+        opinion = station_queries.case(look.connection, node.ledger, node.hub_nodes, opinion_id, OpinionFilter())
         assert opinion is not None
         return render_template(
             "public/progress.html", form=form, code=code, progress=progress(opinion, look.town, look.now),

@@ -83,7 +83,8 @@ def _first_answer(form: Form, station: str) -> str:
 
 
 def _keep(made: Receipt, now: datetime) -> None:
-    session["receipt"] = {"opinion": made.opinion, "code": made.tracking_code, "until": (now + RECEIPT_SHOWN).timestamp()}
+    until = (now + RECEIPT_SHOWN).timestamp()
+    session["receipt"] = {"opinion": made.opinion, "code": made.tracking_code, "until": until}
 
 
 def _kept_code(opinion_id: str, now: datetime) -> str:

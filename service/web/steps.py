@@ -156,17 +156,30 @@ def _may_ask_reopen(actor: Actor, opinion: Opinion) -> bool:
 PAGES = {
     page.name: page
     for page in (
-        StepPage(name="follow-up", step=Step.FOLLOW_UP, label=N_("回访"), act=_follow_up, offered=_when(Step.FOLLOW_UP, f.FollowedUp),
-                 kinds=(f.FollowedUp,), defaults={"way": "phone", "reached": "yes"}),
-        StepPage(name="close", step=Step.CLOSE, label=N_("办结"), act=_close, offered=_when(Step.CLOSE, f.Closed), kinds=(f.Closed,)),
-        StepPage(name="answer", step=Step.ANSWER, label=N_("直接答复"), act=_answer, offered=_may_answer, kinds=(f.Answered,),
-                 defaults={"way": "face"}),
-        StepPage(name="route-direct", step=Step.ROUTE_DIRECT, label=N_("列为直接答复"), act=_route_direct,
-                 offered=_when(Step.ROUTE_DIRECT, f.RoutedDirect), kinds=(f.RoutedDirect,)),
-        StepPage(name="explain", step=Step.EXPLAIN, label=N_("解释说明"), act=_explain, offered=_when(Step.EXPLAIN, f.Explained),
-                 kinds=(f.Explained,), defaults={"attempts": "0"}),
-        StepPage(name="ask-reopen", step=Step.ASK_REOPEN, label=N_("申请重新办理"), act=_ask_reopen, offered=_may_ask_reopen,
-                 kinds=(f.ReopenRequested,)),
+        StepPage(
+            name="follow-up", label=N_("回访"), step=Step.FOLLOW_UP, act=_follow_up, kinds=(f.FollowedUp,),
+            offered=_when(Step.FOLLOW_UP, f.FollowedUp), defaults={"way": "phone", "reached": "yes"},
+        ),
+        StepPage(
+            name="close", label=N_("办结"), step=Step.CLOSE, act=_close, kinds=(f.Closed,),
+            offered=_when(Step.CLOSE, f.Closed),
+        ),
+        StepPage(
+            name="answer", label=N_("直接答复"), step=Step.ANSWER, act=_answer, kinds=(f.Answered,),
+            offered=_may_answer, defaults={"way": "face"},
+        ),
+        StepPage(
+            name="route-direct", label=N_("列为直接答复"), step=Step.ROUTE_DIRECT, act=_route_direct,
+            kinds=(f.RoutedDirect,), offered=_when(Step.ROUTE_DIRECT, f.RoutedDirect),
+        ),
+        StepPage(
+            name="explain", label=N_("解释说明"), step=Step.EXPLAIN, act=_explain, kinds=(f.Explained,),
+            offered=_when(Step.EXPLAIN, f.Explained), defaults={"attempts": "0"},
+        ),
+        StepPage(
+            name="ask-reopen", label=N_("申请重新办理"), step=Step.ASK_REOPEN, act=_ask_reopen,
+            kinds=(f.ReopenRequested,), offered=_may_ask_reopen,
+        ),
     )
 }  # fmt: skip
 NEXT_STEPS = tuple(page.as_next_step() for page in PAGES.values())

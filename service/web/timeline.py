@@ -141,7 +141,9 @@ def _card(fact: f.CardFired, town: Town) -> Details:
 
 
 _TELL: dict[type[f.Fact], Callable[[Any, Town], Details]] = {
-    f.OpinionRegistered: lambda fact, town: [(_("登记号"), fact.reg_no), (_("登记站"), town.station_name(fact.station))],
+    f.OpinionRegistered: lambda fact, town: [
+        (_("登记号"), fact.reg_no), (_("登记站"), town.station_name(fact.station)),
+    ],
     f.InfoRequested: lambda fact, town: [("", "\n".join(fact.questions))],
     f.InfoSupplied: lambda fact, town: [("", fact.answer)],
     f.Merged: lambda fact, town: [("", fact.reason)],

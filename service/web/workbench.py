@@ -75,9 +75,7 @@ def _day(look: Look, mine: OpinionFilter, station: str) -> Day:
     states = queries.count_by_state(connection, mine)
 
     def held(since_day: int) -> queries.ReceptionCount:
-        return queries.count_receptions(
-            connection, station=station, since=today.replace(day=since_day), until=today
-        )
+        return queries.count_receptions(connection, station=station, since=today.replace(day=since_day), until=today)
 
     return Day(
         registered_today=queries.count_opinions(connection, mine.narrowed(registered_from=midnight)),
