@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from tests.browser.stage import PASSWORDS, House
 
+ALL_PICTURES = "LIANXIN_PICTURES"  # set: of every page, not only of the story's
 PICTURES = Path(__file__).parents[2] / "build" / "pictures"
 DESK: ViewportSize = {"width": 1366, "height": 768}  # the cheap screen on most desks
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -167,6 +169,14 @@ def picture(page: Page, name: str, *, whole: bool = True) -> Path:
     path = PICTURES / f"{name}.png"
     page.screenshot(path=path, full_page=whole, animations="disabled")
     return path
+
+
+def gallery(page: Page, name: str) -> None:
+    """The page as it stands, on the desk's screen and on a telephone, when somebody wants to look at all of them."""
+    if ALL_PICTURES in os.environ:
+        for size, viewport in (("desk", DESK), ("phone", PHONE)):
+            page.set_viewport_size(viewport)
+            picture(page, f"{size}-{name}")
 
 
 def on_phone(page: Page, look: Callable[[], object]) -> None:
