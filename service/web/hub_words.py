@@ -106,6 +106,8 @@ _OWN = {
         "peer_revoked": N_("该站的接入资格已收回。"),
     },
     "field": {
+        "place_name": N_("名称"),
+        "master_code": N_("编码"),
         "population": N_("居民人数"),
         "lat": N_("纬度"),
         "lng": N_("经度"),

@@ -22,6 +22,7 @@ from service.domain.town import Town
 from service.domain.working_days import Day, DayKind, WorkCalendar
 from service.store.unit import Unit
 from service.web import desk
+from service.web.field_names import shown_as
 from service.web.forms import Form
 from service.web.words import N_
 
@@ -41,6 +42,8 @@ SECTIONS = (
     ("town_data.policy", N_("时限表")),
 )
 NEW = "new"  # the address of a form for something that has no code yet
+# Places and offices have a 名称, people a 姓名.
+_FIELD_NAMES = {section: {"name": "place_name"} for section in ("areas", "stations", "units")}
 
 Page = str | Response | tuple[str, int]
 
@@ -127,8 +130,8 @@ def _edit(
         form = _filled(values(look.town, code) if code != NEW else {})
         if form.sent:
             with form.guard():
-                with desk.node().unit(actor) as unit:
-                    state(unit, form.text("code").lower() if code == NEW else code, form)
+                with desk.node().unit(actor) as unit, shown_as(code="master_code", **_FIELD_NAMES.get(back, {})):
+                    state(unit, form.text("master_code").lower() if code == NEW else code, form)
                     form.settle()
                 flash(_("已保存,将随下次同步发到各站。"), "success")
                 return redirect(url_for(f"town_data.{back}"))
@@ -163,37 +166,38 @@ def _known(table: Mapping[str, Any], kind: str, code: str) -> Any:
 
 def _area_values(town: Town, code: str) -> Mapping[str, Any]:
     stated: f.AreaStated = _known(town.areas, "area", code)
-    return {"name": stated.name, "confirmed": stated.name_status == "confirmed", "population": stated.population,
+    return {"place_name": stated.name, "confirmed": stated.name_status == "confirmed", "population": stated.population,
             "lat": stated.lat, "lng": stated.lng, "frame": stated.frame}  # fmt: skip
 
 
 def _state_area(unit: Unit, code: str, form: Form) -> None:
     population = form.number("population") if form.text("population") else None
     master_data.state_area(unit, code, AreaForm(
-        name=form.text("name"), confirmed=form.flag("confirmed"), population=population, place=_place(form)
+        name=form.text("place_name"), confirmed=form.flag("confirmed"), population=population, place=_place(form)
     ))  # fmt: skip
 
 
 def _unit_values(town: Town, code: str) -> Mapping[str, Any]:
     stated: f.UnitStated = _known(town.units, "unit", code)
-    return {"name": stated.name, "kind": stated.kind, "duties": "\n".join(stated.duties), "area": stated.area,
+    return {"place_name": stated.name, "kind": stated.kind, "duties": "\n".join(stated.duties), "area": stated.area,
             "active": stated.active}  # fmt: skip
 
 
 def _state_unit(unit: Unit, code: str, form: Form) -> None:
     master_data.state_unit(unit, code, UnitForm(
-        name=form.text("name"), kind=form.text("kind"), duties=tuple(form.text("duties").splitlines()),
+        name=form.text("place_name"), kind=form.text("kind"), duties=tuple(form.text("duties").splitlines()),
         area=form.text("area"), active=form.flag("active"),
     ))  # fmt: skip
 
 
 def _station_values(town: Town, code: str) -> Mapping[str, Any]:
-    return asdict(_known(town.stations, "station", code).stated)
+    stated: f.StationStated = _known(town.stations, "station", code).stated
+    return {**asdict(stated), "place_name": stated.name}
 
 
 def _state_station(unit: Unit, code: str, form: Form) -> None:
     master_data.state_station(unit, code, StationForm(
-        name=form.text("name"), tier=form.text("tier"), area=form.text("area"), status=form.text("status"),
+        name=form.text("place_name"), tier=form.text("tier"), area=form.text("area"), status=form.text("status"),
         host=form.text("host"), address=form.text("address"), phone=form.text("phone"), hours=form.text("hours"),
         opened_on=form.day("opened_on"), planned_on=form.day("planned_on"), paused_on=form.day("paused_on"),
         closed_on=form.day("closed_on"), place=_place(form),

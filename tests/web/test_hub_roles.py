@@ -96,8 +96,8 @@ def test_another_unit_is_refused_and_does_not_even_see_the_case(
 
 TOWN_DOORS = {
     "/hub/stations/qn/code": (Step.ENROL_NODE, {}, 200),
-    "/hub/town/areas/445222113203": (Step.EDIT_MASTER_DATA, {"name": "某某村", "confirmed": "1"}, 302),
-    "/hub/town/units/new": (Step.EDIT_MASTER_DATA, {"code": "roads", "name": "公路站", "kind": "institute"}, 302),
+    "/hub/town/areas/445222113203": (Step.EDIT_MASTER_DATA, {"place_name": "某某村", "confirmed": "1"}, 302),
+    "/hub/town/units/new": (Step.EDIT_MASTER_DATA, {"place_name": "公路站", "kind": "institute"}, 302),
     "/hub/town/calendar": (Step.EDIT_MASTER_DATA, {"day": "2026-12-01", "is_workday": "no", "reason": "台风"}, 302),
     "/hub/accounts/new": (Step.MANAGE_ACCOUNTS, {"username": "new", "name": "新人", "role": "liaison",
                                                  "station": "qd", "password": "a long enough word"}, 302),
@@ -109,7 +109,7 @@ def test_the_towns_own_doors_open_to_whom_the_rules_name(hub_app: Flask, townshi
     step, typed, done = TOWN_DOORS[path]
     for role in PEOPLE:
         expected = done if Actor(account="-", name="-", role=role).may(step) else 403
-        given = {**typed, "username": f"new-{role}", "code": f"roads-{role}".replace("_", "-")}
+        given = {**typed, "username": f"new-{role}", "master_code": f"roads-{role}".replace("_", "-")}
         answer = seat(hub_app, township.hub, role).post(path, data=given)
         assert (role, answer.status_code) == (role, expected)
 
