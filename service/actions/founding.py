@@ -58,7 +58,8 @@ def _unnamed(code: str) -> str:
 def _codes() -> list[tuple[str, f.Fact]]:
     data = _data("codes.toml")
     reasons: list[tuple[str, f.Fact]] = [(f"reason/{r['code']}", f.ReasonStated(**r)) for r in data["reason"]]
-    return reasons + [(f"category/{c['code']}", f.CategoryStated(**c)) for c in data["category"]]
+    ranked = enumerate(data["category"], start=1)
+    return reasons + [(f"category/{c['code']}", f.CategoryStated(rank=rank, **c)) for rank, c in ranked]
 
 
 def _calendar() -> list[tuple[str, f.Fact]]:

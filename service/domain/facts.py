@@ -492,6 +492,7 @@ class CategoryStated(Fact):
     name: str
     parent: str = ""
     unit_hint: str = ""
+    rank: int = 0  # place in lists; the locked ones always come last
     locked: bool = False  # accusations and case-related: no dispatch, no screen
 
 

@@ -106,13 +106,18 @@ def build_town(facts: Iterable[f.Fact]) -> Town:
         stations=_stations(of(f.StationStated), of(f.StationPosted)),
         units={fact.code: fact for fact in sorted(of(f.UnitStated), key=lambda u: u.code)},
         deputies={fact.deputy: fact for fact in sorted(of(f.DeputyStated), key=lambda d: d.deputy)},
-        categories={fact.code: fact for fact in sorted(of(f.CategoryStated), key=lambda c: c.code)},
+        categories={fact.code: fact for fact in sorted(of(f.CategoryStated), key=_category_place)},
         reasons={fact.code: fact for fact in sorted(of(f.ReasonStated), key=lambda r: (len(r.code), r.code))},
         nodes={fact.node: fact for fact in of(f.NodeEnrolled)},
         policies=_policies(of(f.PolicyStated)),
         calendar=_calendar(of(f.CalendarStated), of(f.CalendarDaySet)),
         coverage=max(of(f.CoverageCompiled), key=lambda c: c.as_of, default=None),
     )
+
+
+def _category_place(category: f.CategoryStated) -> tuple[bool, int, str]:
+    """The frequent ones first; what may not be dispatched last, where no slip of a key picks it."""
+    return (category.locked, category.rank, category.code)
 
 
 def _stations(stated: list[f.StationStated], posted: list[f.StationPosted]) -> dict[str, Station]:
