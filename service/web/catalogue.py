@@ -56,7 +56,7 @@ class Shelf:
         return self.po.with_suffix(".mo")
 
 
-SHELVES = (Shelf("translations", hub=False), Shelf("hub_translations", hub=True))
+SHELVES = (Shelf("translations", hub=False), Shelf("translations/hub", hub=True))
 
 
 def said(shelf: Shelf) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ HTML_LANG = {"zh": "zh-CN", "en": "en"}
 A_YEAR_S = 365 * 24 * 3600
 TIME_ZONE = "Asia/Shanghai"
 # Two catalogues, so that the hub's pages bring their own.
-DIRECTORIES = "translations;hub_translations"
+DIRECTORIES = "translations;translations/hub"
 
 pages = Blueprint("language", __name__)
 
