@@ -93,13 +93,13 @@ def standing(opinion: Opinion, town: Town) -> Standing:
     span = opinion.active()
     if span is None:
         return Standing(reopen_at=_reopen_at(opinion))
-    policy = policy_of(span, town)
-    clock = clock_of(opinion, span, town)
+    plan = _plan(span, town)
+    clock = _clock(opinion, span, plan, town.calendar)
     track = track_of(clock.kind, opinion.route)
-    fired = fired_keys(opinion, clock.id) if opinion.cards else frozenset()
     return Standing(
-        clock=clock, track=track, steps=_steps(opinion, span, clock, track, policy, town), fired=fired,
-        deem_at=_deem_at(opinion, town, policy), reopen_at=_reopen_at(opinion),
+        clock=clock, track=track, steps=_steps(opinion, span, clock, track, plan, town.calendar),
+        fired=fired_keys(opinion, clock.id) if opinion.cards else frozenset(),
+        deem_at=_deem_at(opinion, town, plan.policy), reopen_at=_reopen_at(opinion),
     )  # fmt: skip
 
 
@@ -111,10 +111,59 @@ def policy_of(span: Span, town: Town) -> Policy:
 
 def clock_of(opinion: Opinion, span: Span, town: Town) -> Clock:
     """The span with its due date."""
-    policy, calendar = policy_of(span, town), town.calendar
-    hours = policy.hours
+    return _clock(opinion, span, _plan(span, town), town.calendar)
+
+
+def all_clocks(opinion: Opinion, town: Town) -> list[Clock]:
+    """Every clock the case has had, in the order they began."""
+    return [clock_of(opinion, span, town) for span in opinion.spans]
+
+
+# --- what all clocks of one day have in common -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A clock begun at the first moment of a day, with its ladders as far as they were asked for: (track, signed).
+
+    Whoever begins the same clock later that day shares its dates, since terms count days; a thousand opinions of a
+    season need a few dozen plans.
+    """
+
+    policy: Policy  # kept alive here, because its id() is part of the key
+    clock: Clock
+    ladders: dict[tuple[Track, bool], tuple[LadderStep, ...]] = field(default_factory=dict)
+
+
+_PlanKey = tuple[int, str, str | None, str, date]
+_PLANS: WeakKeyDictionary[WorkCalendar, dict[_PlanKey, _Plan]] = WeakKeyDictionary()
+
+
+def _plan(span: Span, town: Town) -> _Plan:
+    """The plan of a span's first segment; made once for each calendar, policy, kind, term and day."""
+    policy = policy_of(span, town)
+    plans = _PLANS.setdefault(town.calendar, {})
+    day = local_date(span.started_at, policy.hours)
+    key = (id(policy), span.kind, span.term, span.rule, day)
+    plan = plans.get(key)
+    if plan is None:
+        if len(plans) >= REMEMBERED_MAX:
+            plans.clear()
+        plan = plans[key] = _planned(span, day, policy, town.calendar)
+    return plan
+
+
+def _planned(span: Span, day: date, policy: Policy, calendar: WorkCalendar) -> _Plan:
+    term = Term.parse(span.term) if span.term else (policy.term(span.rule) if span.rule else None)
+    midnight = datetime.combine(day, time.min, policy.hours.zone).astimezone(UTC)
+    return _Plan(policy, clocks.start("", ClockKind(span.kind), term, midnight, calendar, policy.hours))
+
+
+def _clock(opinion: Opinion, span: Span, plan: _Plan, calendar: WorkCalendar) -> Clock:
+    """The plan's clock as this case began it, with what happened to it since."""
+    policy, hours = plan.policy, plan.policy.hours
     clock = replace(
-        _plan(span, policy, calendar).clock, id=opinion.clock_id(span), started_at=span.started_at,
+        plan.clock, id=opinion.clock_id(span), started_at=span.started_at,
         segments=(Segment(started_at=span.started_at),),
     )  # fmt: skip
     for began, ended in span.pauses:
@@ -127,57 +176,18 @@ def clock_of(opinion: Opinion, span: Span, town: Town) -> Clock:
     return clocks.stop(clock, span.stopped_at, calendar, hours) if span.stopped_at else clock
 
 
-# --- what all clocks of one day have in common -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A clock begun at the first moment of a day, with its ladders as far as they were asked for: (track, signed).
-
-    Whoever begins the same clock later that day shares its dates, since terms count days; a thousand opinions of a
-    season need a few dozen plans. `policy` keeps the object alive whose id is part of the key.
-    """
-
-    policy: Policy
-    clock: Clock
-    ladders: dict[tuple[Track, bool], tuple[LadderStep, ...]] = field(default_factory=dict)
-
-
-_PlanKey = tuple[int, str, str | None, str, date]
-_PLANS: WeakKeyDictionary[WorkCalendar, dict[_PlanKey, _Plan]] = WeakKeyDictionary()
-
-
-def _plan(span: Span, policy: Policy, calendar: WorkCalendar) -> _Plan:
-    """The plan of a span's first segment; made once for each calendar, policy, kind, term and day."""
-    plans = _PLANS.setdefault(calendar, {})
-    key = (id(policy), span.kind, span.term, span.rule, local_date(span.started_at, policy.hours))
-    plan = plans.get(key)
-    if plan is None:
-        if len(plans) >= REMEMBERED_MAX:
-            plans.clear()
-        plan = plans[key] = _planned(span, key[-1], policy, calendar)
-    return plan
-
-
-def _planned(span: Span, day: date, policy: Policy, calendar: WorkCalendar) -> _Plan:
-    term = Term.parse(span.term) if span.term else (policy.term(span.rule) if span.rule else None)
-    midnight = datetime.combine(day, time.min, policy.hours.zone).astimezone(UTC)
-    return _Plan(policy, clocks.start("", ClockKind(span.kind), term, midnight, calendar, policy.hours))
-
-
 def _steps(
-    opinion: Opinion, span: Span, clock: Clock, track: Track, policy: Policy, town: Town
+    opinion: Opinion, span: Span, clock: Clock, track: Track, plan: _Plan, calendar: WorkCalendar
 ) -> tuple[LadderStep, ...]:
     """The ladder of a clock: the day's plan where nothing happened that is this case's alone, else computed."""
     if not _is_ordinary(opinion, span):
-        return ladder(clock, track, policy, town.calendar, _ladder_facts(opinion, clock.id))
+        return ladder(clock, track, plan.policy, calendar, _ladder_facts(opinion, clock.id))
     signed = _signed_by_unit(opinion)
-    plan = _plan(span, policy, town.calendar)
     steps = plan.ladders.get((track, signed))
     if steps is None:
-        steps = ladder(plan.clock, track, policy, town.calendar, LadderFacts(signed=signed))
+        steps = ladder(plan.clock, track, plan.policy, calendar, LadderFacts(signed=signed))
         plan.ladders[(track, signed)] = steps
-    if all(step.at > clock.started_at for step in steps):
+    if not steps or steps[0].at > clock.started_at:
         return steps
     return tuple(step for step in steps if step.level is not Level.REMINDER or step.at > clock.started_at)
 
@@ -188,9 +198,7 @@ def _is_ordinary(opinion: Opinion, span: Span) -> bool:
     return not own and not opinion.ratings
 
 
-def all_clocks(opinion: Opinion, town: Town) -> list[Clock]:
-    """Every clock the case has had, in the order they began."""
-    return [clock_of(opinion, span, town) for span in opinion.spans]
+# --- what a ladder must know of a case -------------------------------------------------------------------------
 
 
 def fired_keys(opinion: Opinion, clock_id: str) -> frozenset[StepKey]:
