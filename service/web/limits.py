@@ -8,6 +8,8 @@ from flask_limiter.util import get_remote_address
 
 from service.web import desk
 
+_REDIS_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 2}  # a page does not wait for a silent Redis
+
 limiter = Limiter(get_remote_address, headers_enabled=False)
 
 
@@ -17,6 +19,7 @@ def set_up(app: Flask) -> None:
     shared = node.settings.broker_url if node.is_hub else None
     app.config.update(
         RATELIMIT_STORAGE_URI=shared or "memory://",
+        RATELIMIT_STORAGE_OPTIONS=_REDIS_OPTIONS if shared else {},
         RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=bool(shared),
         RATELIMIT_KEY_PREFIX="lianxin",
     )

@@ -5,7 +5,10 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from service.node import Node
+from service.web.app import create_app
 from tests.web.conftest import PASSWORD, Browser, Township
+from tests.web.form_reader import main_form
 
 Sit = Callable[[str], Browser]
 
@@ -122,3 +125,28 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(browser: Browser) -
         assert "HttpOnly" in cookie
         assert "SameSite=Lax" in cookie
         assert PASSWORD not in cookie
+
+
+# --- behind TLS, and without Redis -----------------------------------------------------------------------------------
+
+
+def changed(node: Node, **settings: object) -> Node:
+    """The same node under other settings."""
+    node.settings = node.settings.model_copy(update=settings)
+    return node
+
+
+def test_behind_tls_cookies_stay_there_and_forms_need_no_referrer(township: Township) -> None:
+    app = create_app(changed(township.station, https=True))
+    client = app.test_client()
+    page = client.get("/login", base_url="https://station.example")
+    cookie = page.headers["Set-Cookie"]
+    assert "Secure" in cookie
+    assert page.headers["Strict-Transport-Security"]
+    form = main_form(page.text, "username").values | {"username": ["liaison"], "password": [PASSWORD]}
+    assert client.post("/login", base_url="https://station.example", data=form).status_code == 302
+
+
+def test_the_hub_signs_people_in_while_redis_is_away(township: Township) -> None:
+    app = create_app(changed(township.hub, broker_url="redis://127.0.0.1:1/0"))
+    assert Browser(app).sign_in("clerk").status_code == 302
