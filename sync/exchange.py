@@ -202,8 +202,11 @@ class _Conversation:
     # --- push --------------------------------------------------------------------------------------------------
 
     def _push_all(self, theirs: Heads, held: list[wire.HeldEntry]) -> None:
+        """Up to what we hold now: recording faster than the line carries must not keep an exchange from ending."""
         ready = [Range(Stream(Origin(n, e), Scope(s)), first, last) for n, e, s, first, last in held]
-        while packed := self._next_bundle(theirs, ready):
+        with self._replica.engine.begin() as conn:
+            ours = self._replica.readable_heads(conn, self._peer)
+        while packed := self._next_bundle(ours, theirs, ready):
             answer = self._push(packed)
             if answer is None:
                 continue  # too large for the peer: the next one is half as big
@@ -215,13 +218,12 @@ class _Conversation:
                 self._refused.update(str(part.stream) for part in packed.ranges)
             theirs.update(stated)
 
-    def _next_bundle(self, theirs: Heads, held: list[Range]) -> Packed | None:
+    def _next_bundle(self, ours: Heads, theirs: Heads, held: list[Range]) -> Packed | None:
         replica = self._replica
+        lacking = [part for part in behind(theirs, ours) if str(part.stream) not in self._refused]
+        own = [part for part in lacking if part.stream.origin.node == replica.identity.node]
+        rest = [part for part in lacking if part.stream.origin.node != replica.identity.node]
         with replica.engine.begin() as conn:
-            ours = replica.readable_heads(conn, self._peer)
-            lacking = [part for part in behind(theirs, ours) if str(part.stream) not in self._refused]
-            own = [part for part in lacking if part.stream.origin.node == replica.identity.node]
-            rest = [part for part in lacking if part.stream.origin.node != replica.identity.node]
             return replica.ledger.pack(conn, before_held(own, held) + rest, self._pace.budget, self._peer.node)
 
     def _push(self, packed: Packed) -> wire.PushAnswer | None:

@@ -5,6 +5,8 @@ Nothing here patches anything: a fixed clock and an in-process line take the pla
 
 from sync.testing.clock import FixedClock
 from sync.testing.databases import sqlite_engine
+from sync.testing.exchange_contract import ExchangeContract
+from sync.testing.expecting import refused
 from sync.testing.ledger_contract import LedgerContract
 from sync.testing.nodes import Lab, LabNode, draft
 from sync.testing.transports import Crash, DirectTransport, Faults, FaultyTransport
@@ -12,6 +14,7 @@ from sync.testing.transports import Crash, DirectTransport, Faults, FaultyTransp
 __all__ = [
     "Crash",
     "DirectTransport",
+    "ExchangeContract",
     "Faults",
     "FaultyTransport",
     "FixedClock",
@@ -19,5 +22,6 @@ __all__ = [
     "LabNode",
     "LedgerContract",
     "draft",
+    "refused",
     "sqlite_engine",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from sync import peers
+from sync.acknowledged import Unsent
 from sync.enrolment import enrol, issue_code
 from sync.events import Event, EventDraft, Scope, Subject
 from sync.exchange import ExchangeReport, exchange
@@ -66,6 +67,11 @@ class LabNode:
         """Our row for the other node."""
         with self.engine.begin() as conn:
             return peers.get_peer(conn, other.node)
+
+    def unsent(self, other: "LabNode") -> Unsent:
+        peer = self.peer(other)
+        with self.engine.begin() as conn:
+            return self.ledger.unsent(conn, peer)
 
     def exchange(self, hub: "LabNode", transport: Transport | None = None) -> ExchangeReport:
         """Exchange over a line that works, unless another is given."""

@@ -1,0 +1,516 @@
+"""What an exchange must do on any database. Subclass it in a test module that has a fixture `lab` (a `Lab`)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from sync import peers, receipts, wire
+from sync.enrolment import enrol, issue_code
+from sync.errors import (
+    CodeRefused,
+    CounterTooLow,
+    ForkFound,
+    Malformed,
+    NodeTaken,
+    NotGranted,
+    PeerRevoked,
+    TimedOut,
+    TooLarge,
+    UnknownOrigin,
+    UnknownPeer,
+    UnknownVerb,
+    Unreachable,
+    WrongRecipient,
+)
+from sync.events import Scope, Subject
+from sync.identity import Identity
+from sync.ledger import Ledger
+from sync.limits import Limits
+from sync.replica import Replica
+from sync.responder import Responder
+from sync.testing.expecting import refused
+from sync.testing.nodes import Lab, LabNode, draft
+from sync.testing.transports import DirectTransport
+from sync.transport import Transport
+
+HALL, PUB = "t/s/a", "t/pub"
+
+
+class Tapped:
+    """A line that remembers what passed and lets a test interfere."""
+
+    def __init__(self, inner: Transport, meddle: Callable[[str, bytes], bytes | None] | None = None) -> None:
+        self.requests: list[tuple[str, bytes]] = []
+        self.answers: list[bytes] = []
+        self._inner = inner
+        self._meddle = meddle or (lambda verb, body: None)
+
+    def post(self, verb: str, body: bytes) -> bytes:
+        self.requests.append((verb, body))
+        self.answers.append(self._meddle(verb, body) or self._inner.post(verb, body))
+        return self.answers[-1]
+
+    @property
+    def verbs(self) -> list[str]:
+        return [verb for verb, _ in self.requests]
+
+    @property
+    def size(self) -> int:
+        return sum(len(body) for _, body in self.requests) + sum(map(len, self.answers))
+
+
+def direct(hub: LabNode, meddle: Callable[[str, bytes], bytes | None] | None = None) -> Tapped:
+    return Tapped(DirectTransport(hub.responder), meddle)
+
+
+def heads(node: LabNode, scope: str) -> bytes:
+    with node.engine.begin() as conn:
+        return node.ledger.digest(node.ledger.heads(conn, [Scope(scope)]))
+
+
+class ExchangeContract:
+    """Both halves of the conversation, and enrolment."""
+
+    # --- moving events -----------------------------------------------------------------------------------------
+
+    def test_both_sides_end_with_the_same_events(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(text="下水道堵了"), draft("note/2"))
+        hub.record(PUB, draft("policy/town"))
+        hub.record(HALL, draft(text="assigned"))
+        report = station.exchange(hub)
+        assert (report.pushed, report.pulled, report.verified) == (2, 2, True)
+        assert heads(hub, HALL) == heads(station, HALL)
+        assert [event.body for event in hub.events()] == [event.body for event in station.events()]
+        with hub.engine.begin() as conn:
+            assert set(hub.ledger.take_pending(conn, 9)) == {"note/1", "note/2"}
+        with station.engine.begin() as conn:
+            assert set(station.ledger.take_pending(conn, 9)) == {"note/1", "policy/town"}
+
+    def test_with_nothing_to_do_one_small_request_is_enough(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, *(draft(f"note/{n}") for n in range(300)))
+        station.exchange(hub)
+        line = direct(hub)
+        report = station.exchange(hub, line)
+        assert report.verified
+        assert line.verbs == ["hello"]
+        assert line.size < 1000
+        assert report.bytes_sent + report.bytes_received == line.size
+
+    def test_a_station_gets_nothing_outside_its_scopes(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        for scope in ("t/s/b", "t/hub", "t/s/ab", "t/s"):
+            hub.record(scope, draft("secret/1"))
+        hub.record("t/s/a/desk", draft("own/1"))
+        assert station.exchange(hub).verified
+        assert not station.events("secret/1")
+        assert station.events("own/1")
+
+    def test_a_station_may_not_write_outside_its_scopes(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record("t/s/b", draft("note/b"))
+        station.record(HALL, draft())
+        with refused(NotGranted):
+            station.exchange(hub)
+        assert hub.events()
+        assert not hub.events("note/b")
+        assert station.unsent(hub).count == 1
+
+    def test_a_push_outside_the_granted_scopes_is_refused_by_the_hub_itself(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(PUB, draft("policy/town"))
+        with station.engine.begin() as conn:
+            peers.set_scopes(conn, hub.node, [Scope(HALL), Scope(PUB)], [Scope(HALL), Scope(PUB)])
+            believes = replace(peers.get_peer(conn, hub.node), introduces=False)
+            peers.add_peer(conn, believes, lab.clock())
+        with refused(NotGranted):
+            station.exchange(hub)
+        assert not hub.events("policy/town")
+        with hub.engine.begin() as conn:
+            assert hub.ledger.incidents(conn)[0].code == "not_granted"
+
+    def test_a_third_station_reads_and_verifies_a_stream_it_was_granted(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        central = lab.node("central")
+        lab.enrol(central, hub, [PUB, "t/s"], ["t/s/central"])
+        station.record(HALL, *(draft(f"note/{n}") for n in range(200)))
+        station.exchange(hub)
+        assert central.exchange(hub).verified
+        with central.engine.begin() as conn:
+            assert not central.ledger.verify(conn)
+        assert central.events("note/199")[0].stream.origin == station.replica.identity.origin
+
+    def test_streams_of_an_unknown_origin_are_not_taken(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        central = lab.node("central")
+        lab.enrol(central, hub, [PUB, "t/s"], [])
+        doubted = replace(central.peer(hub), introduces=False)
+        with central.engine.begin() as conn:
+            peers.add_peer(conn, doubted, lab.clock())
+        station.record(HALL, draft())
+        hub.record(PUB, draft("policy/town"))
+        station.exchange(hub)
+        with refused(UnknownOrigin):
+            central.exchange(hub)
+        assert central.events("policy/town")
+        assert not central.events()
+
+    def test_a_hub_that_lost_its_database_gets_everything_back(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, *(draft() for _ in range(20)))
+        hub.record(PUB, *(draft("policy/town") for _ in range(20)))
+        station.exchange(hub)
+        again = self._emptied(lab, hub, station)
+        assert station.exchange(again).verified
+        assert len(again.events("policy/town")) == 20
+        assert again.record(PUB, draft())[0].seq == 21
+
+    def test_a_station_that_lost_its_database_gets_its_past_back(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, *(draft() for _ in range(20)))
+        station.exchange(hub)
+        again = self._emptied(lab, station, hub)
+        assert again.exchange(hub).pulled == 20
+        assert again.record(HALL, draft())[0].seq == 21
+        assert again.exchange(hub).verified
+
+    def _emptied(self, lab: Lab, lost: LabNode, other: LabNode) -> LabNode:
+        """The node with its keys and peers, and an empty ledger."""
+        with lost.engine.begin() as conn:
+            peer = peers.get_peer(conn, other.node)
+        folder = lab.folder / "again"
+        folder.mkdir()
+        for file in (lab.folder / lost.name).iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+        again = lab.node("again")
+        with again.engine.begin() as conn:
+            peers.add_peer(conn, peer, lab.clock())
+        return again
+
+    # --- failing lines -----------------------------------------------------------------------------------------
+
+    def test_an_answer_lost_after_the_commit_costs_nothing(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(), draft())
+
+        def lose_push(verb: str, body: bytes) -> None:
+            if verb == "push":
+                hub.responder.answer(verb, body)
+                raise TimedOut
+
+        with refused(TimedOut):
+            station.exchange(hub, direct(hub, lose_push))
+        assert station.unsent(hub).count == 2
+        with station.engine.begin() as conn:
+            assert peers.find_contact(conn, hub.node).last_error_code == "timed_out"
+        report = station.exchange(hub)
+        assert (report.pushed, report.verified) == (0, True)
+        assert len(hub.events()) == 2
+        assert station.unsent(hub).count == 0
+        with station.engine.begin() as conn:
+            assert peers.find_contact(conn, hub.node).last_error_code is None
+
+    def test_a_replayed_request_is_refused(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+        line = direct(hub)
+        station.exchange(hub, line)
+        for verb, body in line.requests:
+            with refused(CounterTooLow):
+                hub.responder.answer(verb, body)
+
+    def test_a_station_that_forgot_its_counter_goes_on(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        for _ in range(3):
+            station.exchange(hub)
+        with station.engine.begin() as conn:
+            conn.exec_driver_sql("UPDATE sync_peers SET counter_sent = 0")
+        assert station.exchange(hub).verified
+
+    def test_a_statement_that_would_use_up_the_counter_is_not_believed(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+
+        def forge(verb: str, body: bytes) -> None:
+            raise CounterTooLow(seen=2**62)
+
+        with refused(CounterTooLow):
+            station.exchange(hub, direct(hub, forge))
+        assert station.exchange(hub).verified
+
+    def test_a_request_for_another_hub_is_refused(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        other = lab.node("other")
+        with refused(WrongRecipient):
+            station.exchange(hub, DirectTransport(other.responder))
+
+    def test_events_recorded_during_the_exchange_travel_as_well(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+
+        def record_meanwhile(verb: str, body: bytes) -> None:
+            if verb == "push":
+                station.record(HALL, draft())
+
+        line = direct(hub, record_meanwhile)
+        report = station.exchange(hub, line)
+        assert report.verified == (len(hub.events()) == len(station.events()))
+
+    def test_two_exchanges_of_one_station_at_once_store_each_event_once(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, *(draft() for _ in range(10)))
+
+        def exchange_meanwhile(verb: str, body: bytes) -> None:
+            if verb == "push" and not hub.events():
+                station.exchange(hub)
+
+        line = direct(hub, exchange_meanwhile)
+        assert station.exchange(hub, line).verified
+        assert len(hub.events()) == 10
+
+    def test_a_backlog_travels_in_several_bundles(self, lab: Lab) -> None:
+        small = Limits(batch_raw_bytes=4000, batch_raw_bytes_start=4000, batch_raw_bytes_min=500)
+        hub, station = lab.node("hub"), lab.node("station", limits=small)
+        lab.enrol(station, hub, [HALL], [HALL])
+        station.record(HALL, *(draft(f"note/{n}", "x" * 200) for n in range(100)))
+        line = direct(hub)
+        assert station.exchange(hub, line).verified
+        assert line.verbs.count("push") > 5
+
+    def test_a_bundle_too_large_for_the_peer_is_sent_smaller(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, *(draft(f"note/{n}", f"{n}" * 300) for n in range(400)))
+
+        def refuse_large(verb: str, body: bytes) -> None:
+            if len(body) > 20_000:
+                raise TooLarge
+
+        assert station.exchange(hub, direct(hub, refuse_large)).verified
+
+    def test_a_refused_event_names_the_ceiling_and_ends(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+
+        def refuse(verb: str, body: bytes) -> None:
+            if verb == "push":
+                raise TooLarge
+
+        with refused(TooLarge):
+            station.exchange(hub, direct(hub, refuse))
+
+    # --- contradictions ----------------------------------------------------------------------------------------
+
+    def test_a_fork_never_looks_verified_and_other_streams_go_on(self, lab: Lab) -> None:
+        hub, station, copy = self._copied(lab)
+        station.record(HALL, draft(text="left"))
+        station.exchange(hub)
+        copy.record(HALL, draft(text="right"))
+        hub.record(PUB, draft("policy/town"))
+        with refused(ForkFound):
+            copy.exchange(hub)
+        assert copy.events("policy/town")
+        with copy.engine.begin() as conn:
+            assert peers.find_contact(conn, hub.node).last_error_code == "fork_found"
+
+    def test_a_longer_fork_is_kept_by_the_hub_beside_its_own(self, lab: Lab) -> None:
+        hub, station, copy = self._copied(lab)
+        station.record(HALL, draft(text="left"))
+        station.exchange(hub)
+        copy.record(HALL, draft(text="right"), draft())
+        with refused(ForkFound):
+            copy.exchange(hub)
+        with hub.engine.begin() as conn:
+            assert [i.code for i in hub.ledger.incidents(conn)] == ["fork_found"]
+            assert peers.find_contact(conn, station.node).last_error_code == "fork_found"
+        assert len(hub.events()) == 2
+
+    def _copied(self, lab: Lab) -> tuple[LabNode, LabNode, LabNode]:
+        """A hub, a station that exchanged once, and a copy of that station's disk."""
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+        station.exchange(hub)
+        copy = self._emptied(lab, station, hub)
+        copy.exchange(hub)
+        return hub, station, copy
+
+    # --- what is known of the peer -----------------------------------------------------------------------------
+
+    def test_both_sides_know_the_last_contact(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+        lab.clock.advance(timedelta(hours=1))
+        station.exchange(hub)
+        for node, other in ((hub, station), (station, hub)):
+            with node.engine.begin() as conn:
+                contact = peers.contacts(conn)[other.node]
+            assert contact.last_contact_at == contact.last_verified_at == lab.clock()
+            assert (contact.unsent_count, contact.version) == (0, "lab 1")
+
+    def test_unsent_events_are_counted_with_the_age_of_the_oldest(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+        station.exchange(hub)
+        since = lab.clock.advance(timedelta(hours=2))
+        station.record(HALL, draft())
+        lab.clock.advance(timedelta(hours=2))
+        station.record(HALL, draft())
+        unsent = station.unsent(hub)
+        assert (unsent.count, unsent.oldest_at) == (2, since)
+
+    def test_the_hub_learns_what_stopped_the_station_before(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+
+        def fail(verb: str, body: bytes) -> None:
+            if verb == "push":
+                raise Unreachable
+
+        for _ in range(2):
+            with refused(Unreachable):
+                station.exchange(hub, direct(hub, fail))
+        with hub.engine.begin() as conn:
+            contact = peers.find_contact(conn, station.node)
+        assert (contact.last_error_code, contact.unsent_count) == ("unreachable", 1)
+
+    def test_the_hub_signs_what_it_holds(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(), draft())
+        station.exchange(hub)
+        with station.engine.begin() as conn:
+            signed = receipts.newest(conn, hub.node)
+        assert signed is not None
+        receipt = wire.open_receipt(signed, hub.replica.identity.public_key)
+        assert [entry[3] for entry in receipt.heads] == [2]
+        assert len(wire.check_code(signed)) == 9
+
+    def test_a_receipt_that_got_lost_is_asked_for_again(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft())
+        station.exchange(hub)
+        with station.engine.begin() as conn:
+            conn.exec_driver_sql("DELETE FROM sync_receipts")
+        station.exchange(hub)
+        with station.engine.begin() as conn:
+            assert receipts.newest(conn, hub.node) is not None
+
+    def test_the_clock_offset_is_estimated(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        hub_clock = lab.clock() + timedelta(seconds=90)
+        ahead = replace(hub.replica, now=lambda: hub_clock)
+        report = station.exchange(hub, DirectTransport(Responder(ahead)))
+        assert report.clock_offset_s is not None
+        assert 89 < report.clock_offset_s < 91
+
+    def test_widened_grants_reach_the_station_and_work_at_once(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        hub.record("t/s/b", draft("note/b"))
+        with hub.engine.begin() as conn:
+            peers.set_scopes(conn, station.node, [Scope(PUB), Scope("t/s")], [Scope(HALL)])
+        assert station.exchange(hub).verified
+        assert station.events("note/b")
+        assert station.peer(hub).write_scopes == (PUB, "t/s")
+
+    # --- refusing peers ----------------------------------------------------------------------------------------
+
+    def test_an_unknown_sender_is_refused(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        with hub.engine.begin() as conn:
+            conn.exec_driver_sql("DELETE FROM sync_peers")
+        with refused(UnknownPeer):
+            station.exchange(hub)
+
+    def test_a_withdrawn_key_is_refused(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        with hub.engine.begin() as conn:
+            peers.revoke(conn, station.node, {})
+        with refused(PeerRevoked):
+            station.exchange(hub)
+
+    def test_an_unknown_verb_is_refused(self, lab: Lab) -> None:
+        hub = lab.node("hub")
+        with refused(UnknownVerb):
+            hub.responder.answer("drop", b"")
+
+    def test_a_body_above_the_ceiling_is_refused_while_it_is_read(self, lab: Lab) -> None:
+        hub = lab.node("hub", limits=Limits(bundle_bytes_max=100_000))
+
+        class Endless:
+            taken = 0
+
+            def read(self, size: int) -> bytes:
+                self.taken += size
+                return bytes(size)
+
+        body = Endless()
+        with refused(TooLarge):
+            hub.responder.answer("push", body)
+        assert body.taken < 1_000_000
+
+    def test_a_request_under_another_verb_is_refused(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        line = direct(hub)
+        station.exchange(hub, line)
+        with refused(Malformed):
+            hub.responder.answer("pull", line.requests[0][1])
+
+    # --- enrolment ---------------------------------------------------------------------------------------------
+
+    def test_a_code_enrols_one_node_and_both_know_each_other(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        with hub.engine.begin() as conn:
+            (row,) = peers.all_peers(conn)
+        assert (row.name, row.read_scopes, row.write_scopes) == ("station", (PUB, HALL), (HALL,))
+        seen = station.peer(hub)
+        assert (seen.read_scopes, seen.write_scopes, seen.introduces) == ((HALL,), (PUB, HALL), True)
+        assert seen.public_key == hub.replica.identity.public_key
+
+    def test_a_code_works_once_but_its_node_may_repeat_it(self, lab: Lab) -> None:
+        hub, first, second = lab.node("hub"), lab.node("first"), lab.node("second")
+        code = self._code(hub, lab)
+        line = DirectTransport(hub.responder)
+        assert enrol(first.replica, line, code).name == "desk"
+        assert enrol(first.replica, line, code.lower().replace("-", " ")).hub.node == hub.node
+        with refused(CodeRefused):
+            enrol(second.replica, line, code)
+
+    def test_a_wrong_or_expired_code_is_refused(self, lab: Lab) -> None:
+        hub, station = lab.node("hub"), lab.node("station")
+        code = self._code(hub, lab)
+        line = DirectTransport(hub.responder)
+        for wrong in ("", "ABCD", "A" * 12, code[:-1] + ("3" if code[-1] == "2" else "2")):
+            with refused(CodeRefused):
+                enrol(station.replica, line, wrong)
+        lab.clock.advance(timedelta(days=30))
+        with refused(CodeRefused):
+            enrol(station.replica, line, code)
+
+    def test_a_node_id_cannot_be_taken_with_another_key(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        thief = Identity.from_private_key(station.replica.identity.origin, bytes(range(32)))
+        ledger = Ledger(thief, lab.clock)
+        replica = Replica(lab.node("thief").engine, ledger, thief, lab.clock)
+        with refused(NodeTaken):
+            enrol(replica, DirectTransport(hub.responder), self._code(hub, lab))
+
+    def _code(self, hub: LabNode, lab: Lab) -> str:
+        with hub.engine.begin() as conn:
+            return issue_code(conn, name="desk", read_scopes=[Scope(PUB)], write_scopes=[Scope(HALL)], now=lab.clock())
+
+    # --- after accepting ---------------------------------------------------------------------------------------
+
+    def test_a_second_once_key_from_elsewhere_is_kept_but_cannot_be_claimed_again(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft("card/1", once="card:1"))
+        hub.record(HALL, draft("card/1", once="card:1"))
+        assert station.exchange(hub).verified
+        assert len(hub.events("card/1")) == len(station.events("card/1")) == 2
+
+    def test_lamport_numbers_follow_what_was_received(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, *(draft() for _ in range(5)))
+        station.exchange(hub)
+        reply = hub.record(HALL, draft(text="reply"))[0]
+        assert reply.lamport == 6
+        assert hub.events()[-1] == reply
+        with hub.engine.begin() as conn:
+            assert hub.ledger.take_pending(conn, 5) == [Subject("note/1")]
