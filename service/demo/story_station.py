@@ -32,9 +32,11 @@ def record_offline(story: Story) -> None:
     story.tracking_code = _code_on(page.html)
     for title in OTHERS:
         _register(browser, title=title, body=f"{title}:请有关单位看一看。")
+    until(lambda: story.sync_state(STATION).reason, "the station says why nothing goes out")
     state = story.sync_state(STATION)
-    expect(state.unsent > 0, "nothing waits to be sent although the hub is down")
-    story.counted["recorded_with_hub_down"] = 1 + len(OTHERS)
+    expect(state.unsent > 0 and not state.verified, "nothing waits to be sent although the hub is down")
+    seen(browser.open("/sync"), "待同步", "尚未核对一致", "QD-2026-0001")
+    story.counted |= {"recorded_with_hub_down": 1 + len(OTHERS), "reason_while_down": state.reason}
 
 
 def _register(browser: Browser, **typed: str) -> str:

@@ -3,12 +3,20 @@
 One file, because all of it shares one township, which takes some seconds to start.
 """
 
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
+import psutil
 import pytest
 import redis
 from sqlalchemy import select
@@ -17,7 +25,8 @@ from config import jobs
 from service.actions.checking import check
 from service.actions.registering import NewOpinion, register
 from service.actions.routing import Dispatch, dispatch
-from service.demo.playing import STATION, Story, until
+from service.demo.playing import STATION, Story, seen, until
+from service.demo.processes import ROOT, Process, answers, inherited
 from service.demo.story_checks import heads_at, opinion_of_form, opinions_at
 from service.demo.story_station import Poster
 from service.demo.township import HUB
@@ -28,7 +37,9 @@ from service.store.tables import cards, opinions
 KILLS = 25
 SEED = 20261123
 CLERK = Actor(account="chaos", name="郑受理(虚构)", role=Role.CLERK)
+LIAISON = Actor(account="chaos", name="王小满(虚构)", role=Role.LIAISON, station=STATION)
 CASES = 12
+RECORDED_MEANWHILE = 200
 
 
 @pytest.mark.slow
@@ -37,6 +48,8 @@ def test_redis_killed_and_flushed_while_cards_are_due_loses_no_fact_and_no_card(
         cases = [_dispatched(hub, number) for number in range(CASES)]
         story.township.kill_redis()
         late = _dispatched(hub, CASES)  # recorded while nobody can be rung
+        clerk = story.sign_in(HUB, "clerk")  # limits of attempts are counted in Redis, but pages go on without
+        seen(clerk.open(f"/opinions/{late}"))
         _to_the_first_step(story, hub)
         assert _fired(hub) == {}, "without Redis nothing is rung"
 
@@ -50,8 +63,10 @@ def test_redis_killed_and_flushed_while_cards_are_due_loses_no_fact_and_no_card(
 
 
 @pytest.mark.slow
-def test_a_hub_worker_killed_in_the_middle_fires_every_card_once(story: Story) -> None:
-    worker = story.township.processes["hub-worker"]
+def test_a_worker_killed_in_the_middle_and_two_beats_fire_every_card_once(story: Story) -> None:
+    worker, beat = (story.township.processes[name] for name in ("hub-worker", "hub-beat"))
+    second = Process(name="second-beat", module=beat.module, environment=beat.environment, log=beat.log)
+    second.start()
     with story.node(HUB) as hub:
         before = _fired(hub)
         _to_the_first_step(story, hub)
@@ -63,6 +78,7 @@ def test_a_hub_worker_killed_in_the_middle_fires_every_card_once(story: Story) -
               within_s=45)  # fmt: skip
         assert all(len(keys) == len(set(keys)) for keys in _fired(hub).values()), "a card fired twice"
         assert check(hub) == []
+    second.stop()
 
 
 @pytest.mark.slow
@@ -72,9 +88,12 @@ def test_25_kills_while_posting_lose_nothing_acknowledged_and_register_nothing_t
     dice = random.Random(SEED)
     browser = story.sign_in(STATION, f"{STATION}.liaison")
     poster = Poster(browser, browser.open("/opinions/new").form("/opinions/new"))
-    for _ in range(KILLS):
-        _post_until_killed(story, poster, after_s=dice.uniform(0.02, 0.3))
-        story.township.start_station(STATION)
+    story.township.kill_station(STATION)
+    with warm_station(story) as station:
+        for _ in range(KILLS):
+            station.start()
+            _post_until_killed(station, poster, after_s=dice.uniform(0.02, 0.3))
+    story.township.start_station(STATION)
     again = list(poster.unanswered)
     acknowledged = set(poster.acknowledged)
     complete = {number for number in again if opinion_of_form(story, STATION, number)}
@@ -94,21 +113,61 @@ def test_25_kills_while_posting_lose_nothing_acknowledged_and_register_nothing_t
     assert heads_at(story, HUB, STATION) == heads_at(story, STATION, STATION)
 
 
-def _post_until_killed(story: Story, poster: Poster, after_s: float) -> None:
+def _post_until_killed(station: "WarmStation", poster: Poster, after_s: float) -> None:
     """At least one form is acknowledged before the kill, so that each start is seen to work."""
     assert poster.post(uuid.uuid4().hex)
     posting = threading.Thread(target=poster.post_until_cut)
     posting.start()
     time.sleep(after_s)
-    story.township.kill_station(STATION)
+    station.kill()
     posting.join()
+
+
+class WarmStation:
+    """The township's station, each start a new process of its own that runs the real `serve` (see warm_station.py)."""
+
+    def __init__(self, launcher: subprocess.Popen[str], address: str) -> None:
+        self._launcher = launcher
+        self._address = address
+        self._pid = 0
+
+    def start(self) -> None:
+        assert self._launcher.stdin is not None
+        assert self._launcher.stdout is not None
+        self._launcher.stdin.write("start\n")
+        self._launcher.stdin.flush()
+        self._pid = int(self._launcher.stdout.readline())
+        until(lambda: answers(f"{self._address}/login"), "the station's first page after a kill")
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        until(lambda: not psutil.pid_exists(self._pid), "the killed process is gone")
+
+
+@contextmanager
+def warm_station(story: Story) -> Iterator[WarmStation]:
+    environment = inherited() | story.township.environment(STATION) | {"PYTHONPATH": str(ROOT)}
+    log = story.township.processes[STATION].log
+    with log.open("a") as errors:
+        launcher = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("warm_station.py"))],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+        try:
+            yield WarmStation(launcher, story.township.addresses[STATION])
+        finally:
+            launcher.communicate()
+
+
+def _registered(node: Node, who: Actor, number: int) -> str:
+    new = NewOpinion(form=uuid.uuid4().hex, title=f"虚构意见 {number}", body="(虚构)", area="445222113201")
+    with node.unit(who) as unit:
+        return register(unit, new, STATION).opinion
 
 
 def _dispatched(hub: Node, number: int) -> str:
     """An opinion registered at the hub's desk for the station and assigned to the water office."""
-    new = NewOpinion(form=uuid.uuid4().hex, title=f"虚构意见 {number}", body="(虚构)", area="445222113201")
-    with hub.unit(CLERK) as unit:
-        opinion = register(unit, new, STATION).opinion
+    opinion = _registered(hub, CLERK, number)
     with hub.unit(CLERK) as unit:
         dispatch(unit, opinion, Dispatch(unit="water", requirement="请办理。", duty_basis="职责范围"))
     return opinion
@@ -165,3 +224,27 @@ def test_a_station_restored_as_documented_gets_back_what_the_hub_had_received(st
     with story.node(STATION) as node, node.reading() as connection:
         numbers = connection.execute(select(opinions.c.reg_no)).scalars().all()
     assert len(numbers) == len(set(numbers)), "a number was given out twice"
+
+
+@pytest.mark.slow
+def test_a_hub_killed_while_it_receives_has_everything_once_after_the_next_exchange(story: Story) -> None:
+    web = story.township.processes["hub-web"]
+    story.exchange()
+    before = opinions_at(story, HUB)
+    web.stop()
+    with story.node(STATION) as node:
+        for number in range(RECORDED_MEANWHILE):
+            _registered(node, LIAISON, number)
+    web.start()
+    web.wait_until_it_answers(f"{story.township.addresses[HUB]}/healthz")
+    browser = story.sign_in(STATION, f"{STATION}.liaison")
+    browser.send(browser.open("/sync").form("/sync"))
+    time.sleep(0.25)  # somewhere between the first request and the last answer
+    web.kill()
+    web.start()
+    web.wait_until_it_answers(f"{story.township.addresses[HUB]}/healthz")
+    story.exchange()
+    until(lambda: opinions_at(story, HUB) == before + RECORDED_MEANWHILE, "the hub has folded what arrived")
+    assert heads_at(story, HUB, STATION) == heads_at(story, STATION, STATION)
+    with story.node(HUB) as hub:
+        assert check(hub) == []
