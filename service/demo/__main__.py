@@ -1,6 +1,7 @@
 """`python -m service.demo`: a township to look at. `--scripted` plays the story by itself; `clock +2wd` moves its time.
 
-Exit codes: 0 stopped or played to the end, 1 something failed (the sentence says what), 2 wrong usage.
+Exit codes: 0 stopped or played to the end, 1 something failed (the sentence says what), 2 wrong usage, 130 a story cut
+short by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main() -> int:
         print(f"demo: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 0
+        return 130 if args.scripted else 0  # a story that was cut short has not been played
 
 
 def _arguments() -> argparse.Namespace:
