@@ -75,14 +75,6 @@ def exchange(
         raise
 
 
-@dataclass(slots=True)
-class _Said:
-    """Our hello: what we held when we said it, and the counter that the answer will repeat."""
-
-    heads: Heads
-    counter: int
-
-
 class _Conversation:
     def __init__(self, replica: Replica, peer: Peer, transport: Transport, monotonic: Callable[[], float]) -> None:
         self._replica = replica
@@ -99,24 +91,27 @@ class _Conversation:
         report, limits = self._report, self._replica.limits
         for _ in range(limits.rounds_max):
             report.rounds += 1
-            answer = self._hello()
+            ours, answer = self._hello()
             if answer.equal:
                 self._refuse_stranded()
                 report.verified = True
                 return report
-            if not self._round(answer):
+            if not self._round(ours, answer):
                 raise self._first_refusal()
         return report
 
-    def _round(self, answer: wire.HelloAnswer) -> bool:
-        """Push and pull once; whether anything changed on either side."""
+    def _round(self, ours: Heads, answer: wire.HelloAnswer) -> bool:
+        """Push and pull once; whether anything changed on either side, be it by another exchange of ours."""
         theirs = wire.load_heads(answer.heads)
         self._look_for_forks(theirs)
-        before = self._report.pushed + self._report.pulled
         adopted = self._adopt_grants(answer)
-        self._push_all(theirs, answer.held)
+        moved = self._push_all(theirs, answer.held)
         self._pull_all(theirs)
-        return adopted or self._report.pushed + self._report.pulled > before
+        return adopted or moved or self._shared_heads() != ours
+
+    def _shared_heads(self) -> Heads:
+        with self._replica.engine.begin() as conn:
+            return self._replica.shared_heads(conn, self._peer)
 
     def _first_refusal(self) -> SyncError:
         """Why both sides still differ although neither has more to send."""
@@ -126,7 +121,8 @@ class _Conversation:
 
     # --- hello -------------------------------------------------------------------------------------------------
 
-    def _hello(self) -> wire.HelloAnswer:
+    def _hello(self) -> tuple[Heads, wire.HelloAnswer]:
+        """What we held when we asked, and the answer."""
         replica, peer = self._replica, self._peer
         with replica.engine.begin() as conn:
             heads = replica.shared_heads(conn, peer)
@@ -144,15 +140,14 @@ class _Conversation:
         travel_us = (self._monotonic() - asked_at) * _MICROSECONDS
         self._report.clock_offset_s = round((head.clock_us - clock_us - travel_us / 2) / _MICROSECONDS, 3)
         self._report.wait_s = answer.wait_s
-        self._note(answer, _Said(heads, counter))
-        return answer
+        self._note(answer, heads if answer.equal else wire.load_heads(answer.heads), counter)
+        return heads, answer
 
-    def _note(self, answer: wire.HelloAnswer, said: _Said) -> None:
+    def _note(self, answer: wire.HelloAnswer, stated: Heads, counter: int) -> None:
         """Keep what the answer says: the peer's levels, its receipt, its version and clock."""
         replica, peer, now = self._replica, self._peer, self._replica.now()
-        stated = said.heads if answer.equal else wire.load_heads(answer.heads)
         with replica.engine.begin() as conn:
-            acknowledged.acknowledge(conn, peer.node, stated, said.counter, now)
+            acknowledged.acknowledge(conn, peer.node, stated, counter, now)
             if answer.receipt is not None:
                 receipts.keep(conn, peer, replica.identity.node, answer.receipt, now)
             unsent = acknowledged.unsent(conn, replica.identity, peer)
@@ -201,8 +196,11 @@ class _Conversation:
 
     # --- push --------------------------------------------------------------------------------------------------
 
-    def _push_all(self, theirs: Heads, held: list[wire.HeldEntry]) -> None:
-        """Up to what we hold now: recording faster than the line carries must not keep an exchange from ending."""
+    def _push_all(self, theirs: Heads, held: list[wire.HeldEntry]) -> bool:
+        """Push up to what we hold now, so that recording faster than the line carries does not keep an exchange from
+        ending; whether the peer holds more for it.
+        """
+        moved = False
         ready = [Range(Stream(Origin(n, e), Scope(s)), first, last) for n, e, s, first, last in held]
         with self._replica.engine.begin() as conn:
             ours = self._replica.readable_heads(conn, self._peer)
@@ -214,9 +212,12 @@ class _Conversation:
             self._report.pushed += answer.stored
             for code, data in answer.refusals:
                 self._refuse(decode_refusal(code, data))
-            if not _moved(theirs, stated, packed):
+            if _moved(theirs, stated, packed):
+                moved = True
+            else:
                 self._refused.update(str(part.stream) for part in packed.ranges)
             theirs.update(stated)
+        return moved
 
     def _next_bundle(self, ours: Heads, theirs: Heads, held: list[Range]) -> Packed | None:
         replica = self._replica
@@ -264,14 +265,12 @@ class _Conversation:
                 return
 
     def _lacking(self, theirs: Heads) -> bool:
-        with self._replica.engine.begin() as conn:
-            ours = self._replica.shared_heads(conn, self._peer)
+        ours = self._shared_heads()
         return any(str(part.stream) not in self._refused for part in behind(ours, theirs))
 
     def _pull_request(self, theirs: Heads) -> bytes:
         """Our heads. Streams that stopped are stated as the peer has them, so that they do not fill every answer."""
-        with self._replica.engine.begin() as conn:
-            ours = self._replica.shared_heads(conn, self._peer)
+        ours = self._shared_heads()
         ours |= {stream: head for stream, head in theirs.items() if str(stream) in self._refused}
         budget = self._pace.budget
         pull = wire.Pull(heads=wire.dump_heads(ours), raw_bytes=budget.raw_bytes, events=budget.events)
