@@ -1,29 +1,41 @@
-"""The lists and counts of the pages, on real SQLite."""
+"""The lists and counts of the pages, on real SQLite and real PostgreSQL, which must sort and match alike."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Engine, insert
 
+from service.demo.servers import PrivatePostgres
 from service.domain.opinions import State
 from service.domain.people import Actor, Role
 from service.store import queries, tables
-from service.store.database import open_sqlite
+from service.store.database import open_postgresql, open_sqlite
 from service.store.queries import OpinionFilter, Order
 
 MONDAY = datetime(2026, 11, 16, 2, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Connection]:
-    engine = open_sqlite(tmp_path / "read.sqlite3")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        engine = open_sqlite(tmp_path_factory.mktemp("read") / "read.sqlite3")
+    else:
+        server: PrivatePostgres = request.getfixturevalue("postgres_server")
+        engine = open_postgresql(server.create_database("read_tables"))
     with engine.begin() as connection:
         tables.read.create_all(connection)
-        yield connection
+    yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """A transaction that leaves nothing behind."""
+    with engine.connect() as connection:
+        yield connection
+        connection.rollback()
 
 
 def opinion(number: int, **changes: Any) -> dict[str, Any]:
