@@ -1,0 +1,162 @@
+"""From a station's first request until its opinions stand in the hub's read tables, on the processes of a real town.
+
+The hub runs as installed: gunicorn, a Celery worker that is rung after every push, PostgreSQL, Redis. The station's
+half runs in this process, so its work counts as well. A plain COPY of the same rows in the same run is the peer that
+tells a slow machine from slow code.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from bench import facts
+from service.actions.syncing import hub_transport, replica
+from service.demo.servers import free_port
+from service.demo.township import Township
+from service.node import Node
+from service.store import tables
+from sync import peers
+from sync.events import Scope
+from sync.exchange import exchange
+from sync.tables import ledger_events
+
+EVENTS = 20_000
+GROWTH = (1_000, 10_000, 100_000)
+STORED_PER_S_BUDGET, BOTH_PER_S_BUDGET = 20_000, 15_000
+COPY_SHARE_BUDGET = 0.10
+DOUBLING_BUDGET = 2.2
+GIVE_UP_S = 300.0
+_LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """Seconds from the first request: until everything was stored and verified equal, and until it was applied."""
+
+    events: int
+    stored_s: float
+    applied_s: float
+
+
+def run() -> dict[str, Any]:
+    """Events per second through storing and through both steps; growth from 10^3 to 10^5 events."""
+    with tempfile.TemporaryDirectory(prefix="lianxin-bench-") as folder:
+        town = Township(Path(folder), [free_port(), free_port()], lambda _: None, stations=(facts.STATION,))
+        try:
+            town.start()
+            town.processes[facts.STATION].stop()
+            with town.node(facts.STATION) as station, town.node("hub") as hub:
+                return _measured(station, hub)
+        finally:
+            town.stop()
+
+
+def _measured(station: Node, hub: Node) -> dict[str, Any]:
+    numbers = _Numbers()
+    _send(station, hub, numbers.next(1_000))  # connections open, statements prepared, calendars indexed
+    took = min((_send(station, hub, numbers.next(EVENTS)) for _ in range(3)), key=lambda one: one.applied_s)
+    copy_per_s = _copy_per_s(hub)
+    growth = [_send(station, hub, numbers.next(events)) for events in GROWTH]
+    both = took.events / took.applied_s
+    return {
+        "events": took.events,
+        "stored_per_s": round(took.events / took.stored_s), "stored_per_s_budget": STORED_PER_S_BUDGET,
+        "both_per_s": round(both), "both_per_s_budget": BOTH_PER_S_BUDGET,
+        "copy_per_s": round(copy_per_s), "share_of_copy": round(both / copy_per_s, 3),
+        "share_of_copy_budget": COPY_SHARE_BUDGET,
+        "growth": {one.events: round(one.applied_s, 3) for one in growth},
+        "time_per_doubling": round(_per_doubling(growth), 2), "time_per_doubling_budget": DOUBLING_BUDGET,
+    }  # fmt: skip
+
+
+class _Numbers:
+    """Hands out opinions that nobody has sent yet."""
+
+    def __init__(self) -> None:
+        self._next = 1
+
+    def next(self, events: int) -> range:
+        opinions = events // facts.EVENTS_PER_OPINION
+        self._next += opinions
+        return range(self._next - opinions, self._next)
+
+
+def _send(station: Node, hub: Node, opinions: range) -> Took:
+    """Record these opinions at the station, then exchange, and wait until the hub has folded all of them."""
+    drafts = list(facts.drafts(facts.at_the_station, opinions, facts.LIAISON))
+    facts.append(station, _scope(station), drafts)
+    with hub.reading() as connection:
+        before = _shown(connection)
+    with station.reading() as connection:
+        (peer,) = peers.all_peers(connection)
+    transport = hub_transport(station.settings)
+    began = time.perf_counter()
+    report = exchange(replica(station), peer, transport)
+    stored_s = time.perf_counter() - began
+    transport.close()
+    assert report.verified, report
+    assert report.pushed == len(drafts), report
+    applied_s = _applied_s(hub, began)
+    with hub.reading() as connection:
+        assert _shown(connection) == before + len(opinions)
+    return Took(events=len(drafts), stored_s=stored_s, applied_s=applied_s)
+
+
+def _scope(station: Node) -> Scope:
+    return station.station_scope(facts.STATION)
+
+
+def _shown(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(tables.opinions)).scalar_one())
+
+
+def _applied_s(hub: Node, began: float) -> float:
+    """Seconds from `began` until nothing waits to be folded any more."""
+    while time.perf_counter() - began < GIVE_UP_S:
+        with hub.reading() as connection:
+            if hub.ledger.pending_count(connection) == 0:
+                return time.perf_counter() - began
+        time.sleep(_LOOK_S)
+    raise TimeoutError(f"not applied within {GIVE_UP_S:.0f} s")
+
+
+def _copy_per_s(hub: Node) -> float:
+    """Rows a second of a plain COPY of the same events into a table without any index, the best of three."""
+    with hub.engine.begin() as connection:
+        newest = select(ledger_events).order_by(ledger_events.c.received_us.desc()).limit(EVENTS)
+        rows = [tuple(row) for row in connection.execute(newest)]
+    return max(_copied(hub, rows) for _ in range(3))
+
+
+def _copied(hub: Node, rows: list[tuple[Any, ...]]) -> float:
+    with hub.engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE copy_peer (LIKE ledger_events)")
+        connection.commit()
+        driver: Any = connection.connection.driver_connection
+        began = time.perf_counter()
+        with driver.cursor() as cursor, cursor.copy("COPY copy_peer FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        connection.commit()
+        took = time.perf_counter() - began
+        connection.exec_driver_sql("DROP TABLE copy_peer")
+        connection.commit()
+    return len(rows) / took
+
+
+def _per_doubling(growth: list[Took]) -> float:
+    """How much longer twice the events take, on average between the smallest and the largest batch."""
+    first, last = growth[0], growth[-1]
+    doublings = math.log2(last.events / first.events)
+    return float((last.applied_s / first.applied_s) ** (1 / doublings))
+
+
+if __name__ == "__main__":
+    print(run())
