@@ -36,17 +36,22 @@ def town(town_folder: Path, tmp_path: Path) -> Iterator[Township]:
 
 @pytest.fixture(scope="session")
 def pg_town_folder(postgres_server: PrivatePostgres, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a founded hub on PostgreSQL, closed; its database is called `town_template`."""
+    """Folder of a founded hub on PostgreSQL, closed. Its database is called as `_template` says."""
     folder = tmp_path_factory.mktemp("pgtown") / "hub"
-    found_town(hub_settings(folder, postgres_server.create_database("town_template"))).node.engine.dispose()
+    found_town(hub_settings(folder, postgres_server.create_database(_template(folder)))).node.engine.dispose()
     return folder
+
+
+def _template(folder: Path) -> str:
+    """One for each folder: two packages of tests use this fixture and found a town each."""
+    return f"template_{folder.parent.name}"
 
 
 @pytest.fixture
 def pg_town(postgres_server: PrivatePostgres, pg_town_folder: Path, tmp_path: Path) -> Iterator[Township]:
     """A founded town on PostgreSQL."""
     name = f"town_{tmp_path.name}"[:60]
-    url = postgres_server.create_database(name, "town_template")
+    url = postgres_server.create_database(name, _template(pg_town_folder))
     town = open_town(hub_settings(copy_folder(pg_town_folder, tmp_path / "hub"), url))
     yield town
     town.node.engine.dispose()
