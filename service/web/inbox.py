@@ -28,6 +28,7 @@ from service.store.unit import Unit
 from service.web import desk, presenting
 from service.web.desk import Look
 from service.web.forms import Form
+from service.web.sent_twice import sent_before
 from service.web.words import N_
 
 pages = Blueprint("inbox", __name__, url_prefix="/hub")
@@ -52,6 +53,11 @@ class Way:
     step: Step
     kind: type[f.Fact]
     act: Callable[[Unit, str, Form], None]
+
+    @property
+    def kinds(self) -> tuple[type[f.Fact], ...]:
+        """Facts by which a form that was sent twice is known."""
+        return (f.RoutedDirect, f.Answered) if self.kind is f.RoutedDirect else (self.kind,)
 
     def open_to(self, actor: Actor, opinion: Opinion) -> bool:
         if not actor.may(self.step) or not fits(opinion, self.kind):
@@ -143,7 +149,8 @@ def decide(opinion_id: str, way_code: str) -> Page:
     form = Form.received()
     with form.guard():
         with desk.node().unit(desk.actor()) as unit:
-            way.act(unit, opinion_id, form)
+            if not sent_before(unit, opinion_id, form, *way.kinds):
+                way.act(unit, opinion_id, form)
             form.settle()
         flash(_("已办理:%(way)s。", way=_(way.label)), "success")
         return redirect(_after(opinion_id, way))

@@ -17,6 +17,7 @@ from service.store.queries import OpinionFilter, Order
 from service.web import desk
 from service.web.dispatching import answer_to
 from service.web.forms import Form
+from service.web.sent_twice import sent_before
 from service.web.words import N_
 
 pages = Blueprint("reviewing", __name__, url_prefix="/hub")
@@ -78,7 +79,8 @@ def reject(opinion_id: str) -> Page:
     form = Form.received()
     with form.guard():
         with desk.node().unit(desk.actor()) as unit:
-            handling.reject_reply(unit, opinion_id, form.text("defects"))
+            if not sent_before(unit, opinion_id, form, f.ReplyRejected):
+                handling.reject_reply(unit, opinion_id, form.text("defects"))
         flash(_("已退回修改,办理时限照常计算。"), "success")
         return redirect(url_for("reviewing.waiting"))
     return _page("hub/review.html", opinion_id, form, Step.REVIEW_REPLY)
@@ -89,8 +91,9 @@ def deliver(opinion_id: str) -> Page:
     form = Form.received()
     with form.guard():
         with desk.node().unit(desk.actor()) as unit:
-            number = handling.deliver_reply(unit, opinion_id, way=form.text("way"), proof=form.text("proof"))
-        flash(_("审核通过并已送达,答复函文号 %(number)s。", number=number), "success")
+            if not sent_before(unit, opinion_id, form, f.ReplyDelivered):
+                handling.deliver_reply(unit, opinion_id, way=form.text("way"), proof=form.text("proof"))
+        flash(_("审核通过并已送达。"), "success")
         return redirect(url_for("reviewing.letter", opinion_id=opinion_id))
     return _page("hub/review.html", opinion_id, form, Step.REVIEW_REPLY)
 
@@ -104,7 +107,8 @@ def reopen(opinion_id: str) -> Page:
     if form.sent:
         with form.guard():
             with desk.node().unit(desk.actor()) as unit:
-                following_up.reopen(unit, opinion_id, form.text("reason"))
+                if not sent_before(unit, opinion_id, form, f.Reopened):
+                    following_up.reopen(unit, opinion_id, form.text("reason"))
             flash(_("已重新办理,请尽快再次交办。"), "success")
             return redirect(url_for("opinions.show", opinion_id=opinion_id))
     return _page("hub/reopen.html", opinion_id, form, Step.REOPEN)

@@ -23,6 +23,7 @@ from service.web import desk
 from service.web.desk import Look
 from service.web.field_names import shown_as
 from service.web.forms import Form
+from service.web.sent_twice import sent_before
 from service.web.words import N_, word
 
 pages = Blueprint("supervision", __name__, url_prefix="/hub/supervision")
@@ -122,7 +123,8 @@ def answer(opinion_id: str, kind: str, ordinal: int, level: int) -> Page:
     key, form = CardKey(opinion_id, kind, ordinal, level), Form.received()
     with form.guard():
         with desk.node().unit(desk.actor()) as unit, shown_as(text="feedback"):
-            escalating.answer_card(unit, opinion_id, key.clock, level, form.text("feedback"))
+            if not sent_before(unit, opinion_id, form, f.CardAnswered):
+                escalating.answer_card(unit, opinion_id, key.clock, level, form.text("feedback"))
         flash(_("反馈已记录。"), "success")
         return redirect(_address(key))
     return _card_page("hub/card.html", key, form)
@@ -133,7 +135,8 @@ def revoke(opinion_id: str, kind: str, ordinal: int, level: int) -> Page:
     key, form = CardKey(opinion_id, kind, ordinal, level), Form.received()
     with form.guard():
         with desk.node().unit(desk.actor()) as unit:
-            escalating.revoke_card(unit, opinion_id, key.clock, level, form.text("reason"))
+            if not sent_before(unit, opinion_id, form, f.CardRevoked):
+                escalating.revoke_card(unit, opinion_id, key.clock, level, form.text("reason"))
         flash(_("已撤销,记录保留。"), "success")
         return redirect(_address(key))
     return _card_page("hub/card.html", key, form)
@@ -191,7 +194,8 @@ def select_key(opinion_id: str) -> Page:
     if form.sent:
         with form.guard():
             with desk.node().unit(actor) as unit:
-                escalating.select_key_item(unit, opinion_id, form.text("reason"))
+                if not sent_before(unit, opinion_id, form, f.KeySelected):
+                    escalating.select_key_item(unit, opinion_id, form.text("reason"))
             flash(_("已选为重点督办。"), "success")
             return redirect(url_for("opinions.show", opinion_id=opinion_id))
     with desk.looking() as look:

@@ -18,6 +18,7 @@ from service.web import desk, presenting
 from service.web.desk import Look
 from service.web.field_names import shown_as
 from service.web.forms import Form
+from service.web.sent_twice import sent_before
 from service.web.words import N_
 
 pages = Blueprint("unit_desk", __name__, url_prefix="/hub/desk")
@@ -85,7 +86,8 @@ def sign(opinion_id: str) -> Page:
     form = Form.received()
     with form.guard():
         with desk.node().unit(desk.actor()) as unit:
-            handling.sign(unit, opinion_id)
+            if not sent_before(unit, opinion_id, form, f.Signed):
+                handling.sign(unit, opinion_id)
         flash(_("已签收。"), "success")
         return redirect(url_for("opinions.show", opinion_id=opinion_id))
     return _page("hub/sign.html", opinion_id, form, Step.SIGN)
@@ -100,7 +102,8 @@ def progress(opinion_id: str) -> Page:
     if form.sent:
         with form.guard():
             with desk.node().unit(desk.actor()) as unit, shown_as(text="progress"):
-                handling.report_progress(unit, opinion_id, form.text("progress"))
+                if not sent_before(unit, opinion_id, form, f.Progressed):
+                    handling.report_progress(unit, opinion_id, form.text("progress"))
             flash(_("已反馈。"), "success")
             return redirect(url_for("opinions.show", opinion_id=opinion_id))
     return _page("hub/progress.html", opinion_id, form, Step.REPORT_PROGRESS)
@@ -115,7 +118,8 @@ def reply(opinion_id: str) -> Page:
     if form.sent:
         with form.guard():
             with desk.node().unit(desk.actor()) as unit:
-                handling.submit_reply(unit, opinion_id, _reply_form(form))
+                if not sent_before(unit, opinion_id, form, f.ReplySubmitted):
+                    handling.submit_reply(unit, opinion_id, _reply_form(form))
                 form.settle()
             flash(_("答复已提交,等待乡镇审核。"), "success")
             return redirect(url_for("opinions.show", opinion_id=opinion_id))

@@ -61,14 +61,29 @@ def test_a_refused_dispatch_keeps_what_was_typed_and_names_each_field(at_hub: At
     assert cases.state(opinion_id) == "registered"
 
 
-def test_a_form_sent_twice_dispatches_once(at_hub: AtHub, township: Township) -> None:
-    cases, clerk = Cases(township), at_hub("clerk")
+def test_a_form_sent_twice_counts_once_and_leads_on(at_hub: AtHub, township: Township) -> None:
+    cases, clerk, handler = Cases(township), at_hub("clerk"), at_hub("handler")
     opinion_id = cases.registered()
     path = screening(opinion_id, "assign")
     typed = {**clerk.form(path, "unit"), **DISPATCH}
-    first, second = clerk.client.post(path, data=typed), clerk.client.post(path, data=typed)
-    assert (first.status_code, second.status_code) == (302, 409)
+    assert [clerk.client.post(path, data=typed).status_code for _ in range(2)] == [302, 302]
     assert len(cases.see(opinion_id).assignments) == 1
+    handler.send(f"/hub/desk/{opinion_id}/sign")
+    path = f"/hub/desk/{opinion_id}/progress"
+    typed = {**handler.form(path, "progress"), "progress": "已派人查看"}
+    assert [handler.client.post(path, data=typed).status_code for _ in range(2)] == [302, 302]
+    said = [entry for entry in cases.see(opinion_id).timeline if entry.record.kind == "opinion.progressed"]
+    assert len(said) == 1
+
+
+def test_a_form_opened_before_somebody_else_acted_is_refused(at_hub: AtHub, township: Township) -> None:
+    cases, clerk, chair = Cases(township), at_hub("clerk"), at_hub("chair")
+    opinion_id = cases.registered()
+    typed = {**clerk.form(screening(opinion_id, "assign"), "unit"), **DISPATCH}
+    chair.send(screening(opinion_id, "assign"), having="unit", **DISPATCH)
+    late = clerk.client.post(screening(opinion_id, "assign"), data=typed)
+    assert late.status_code == 409
+    assert "可能已有人办理" in late.text
 
 
 def test_transfer_needs_importance_and_a_deputy_or_a_letter(at_hub: AtHub, township: Township) -> None:
