@@ -7,6 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.node import Node
 from service.web import (
+    account_pages,
     auth,
     desk,
     errors,
@@ -62,7 +63,7 @@ def _pages(node: Node) -> tuple[Blueprint, ...]:
     everywhere = (auth.pages, language.pages, public.pages, health.pages, workbench.pages, registration.pages,
                   opinions.pages, steps.pages, reception.pages)  # fmt: skip
     if not node.is_hub:
-        return (*everywhere, sync_state.pages)
+        return (*everywhere, sync_state.pages, account_pages.pages)
     from service.web import hub  # a village PC does not load the hub's pages
 
     return (*everywhere, *hub.BLUEPRINTS)
@@ -81,7 +82,7 @@ def _navigation(node: Node) -> tuple[desk.NavItem, ...]:
     """What the head of a page offers; the first item an actor may see is where signing in leads."""
     at_desk = (workbench.NAVIGATION, registration.NAVIGATION, opinions.NAVIGATION, reception.NAVIGATION)
     if not node.is_hub:
-        return (*at_desk, sync_state.NAVIGATION)
+        return (*at_desk, sync_state.NAVIGATION, account_pages.NAVIGATION)
     from service.web import hub
 
     return (*hub.NAVIGATION, *at_desk)

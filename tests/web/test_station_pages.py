@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 
 from service.actions import routing
 from service.actions.escalating import sweep as escalate
@@ -238,3 +239,32 @@ class Doorbell:
 
     def request(self, name: str) -> None:
         self._asked.append(name)
+
+
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+
+def test_the_chief_gives_the_stations_people_their_accounts(at_station: Sit, station_app: Flask) -> None:
+    chief = at_station("chief")
+    assert "liaison" in chief.get("/hub/accounts").text
+    new = {"username": "qd.new", "name": "新来的", "role": "liaison", "station": "qd", "password": "a decent password"}
+    made = chief.send("/hub/accounts/new", **new)
+    assert made.status_code == 302
+    newcomer = Browser(station_app)
+    assert newcomer.sign_in("qd.new", "a decent password").headers["Location"] == "/workbench"
+
+
+@pytest.mark.parametrize("change", [{"role": "clerk"}, {"role": "handler", "unit": "water"}, {"station": "zx"}])
+def test_a_chief_cannot_make_accounts_beyond_the_station(at_station: Sit, change: dict[str, str]) -> None:
+    new = {"username": "qd.new", "name": "新来的", "role": "liaison", "station": "qd", "password": "a decent password"}
+    refused = at_station("chief").send("/hub/accounts/new", **(new | change))
+    assert refused.status_code == 422
+    assert "新来的" in refused.text
+    assert "a decent password" not in refused.text
+
+
+@pytest.mark.parametrize("who", ["liaison", "deputy"])
+def test_others_do_not_see_the_accounts(at_station: Sit, who: str) -> None:
+    browser = at_station(who)
+    assert "/hub/accounts" not in browser.get("/workbench").text
+    assert browser.get("/hub/accounts").status_code == 403
