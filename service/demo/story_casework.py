@@ -97,7 +97,8 @@ def _highest(story: Story) -> int:
 
 def _next_step_at(story: Story) -> datetime:
     with story.node(HUB) as hub, hub.reading() as connection:
-        at = connection.execute(select(opinions.c.next_step_at).where(opinions.c.id == story.opinion)).scalar_one()
+        query = select(opinions.c.next_step_at).where(opinions.c.id == story.opinion)
+        at: datetime | None = connection.execute(query).scalar_one()
     expect(at, "nothing is due any more")
     assert at is not None
     return at
