@@ -6,6 +6,7 @@ from flask import Flask, Response, request
 from flask_wtf import CSRFProtect
 
 from service.web import desk
+from sync.wire import CONTENT_TYPE as SYNC_TYPE
 
 # Pictures may be data: URIs, because the QR code and Bootstrap's own arrows are; scripts and styles may not.
 CSP = (
@@ -38,6 +39,8 @@ def set_up(app: Flask) -> CSRFProtect:
 
 
 def _add_headers(response: Response) -> Response:
+    if response.mimetype == SYNC_TYPE:
+        return response  # no browser reads it, and an idle exchange over a weak line pays for every byte
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if desk.node().settings.https:
