@@ -6,8 +6,9 @@ answered, so that an answer that comes late cannot put an older level in place o
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, Executable, and_, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from sync import bulk
 from sync.events import Origin, Scope, Stream, from_us, to_us, within
@@ -15,6 +16,22 @@ from sync.identity import Identity
 from sync.peers import Peer
 from sync.positions import Heads, Position
 from sync.tables import ledger_events, ledger_streams, sync_acknowledged
+
+_LEVEL: Final = func.coalesce(sync_acknowledged.c.seq, 0)
+# Per own stream: how many events lie above the peer's level, and when the first of them was recorded.
+_WAITING: Final = (
+    select(ledger_streams.c.scope, (ledger_streams.c.seq - _LEVEL).label("lacking"), ledger_events.c.received_us)
+    .select_from(ledger_streams)
+    .outerjoin(
+        sync_acknowledged,
+        and_(sync_acknowledged.c.stream_id == ledger_streams.c.id, sync_acknowledged.c.peer == bindparam("peer")),
+    )
+    .join(
+        ledger_events,
+        and_(ledger_events.c.stream_id == ledger_streams.c.id, ledger_events.c.seq == _LEVEL + 1),
+    )
+    .where(ledger_streams.c.node == bindparam("own"), ledger_streams.c.seq > _LEVEL)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +75,11 @@ def levels(conn: Connection, peer: str) -> Heads:
 def unsent(conn: Connection, identity: Identity, peer: Peer) -> Unsent:
     """Own events above what the peer stated. For a hub (`introduces`) also those it does not let us send: they wait."""
     rows = [
-        row for row in conn.execute(_waiting(identity, peer.node))
+        row for row in conn.execute(_WAITING, {"own": identity.node, "peer": peer.node})
         if peer.introduces or within(row.scope, peer.read_scopes)
     ]  # fmt: skip
     oldest = min((row.received_us for row in rows), default=None)
     return Unsent(sum(row.lacking for row in rows), None if oldest is None else from_us(oldest))
-
-
-def _waiting(identity: Identity, peer: str) -> Executable:
-    """Per own stream: how many events lie above the peer's level, and when the first of them was recorded."""
-    t, a, e = ledger_streams.c, sync_acknowledged.c, ledger_events.c
-    level = func.coalesce(a.seq, 0)
-    return (
-        select(t.scope, (t.seq - level).label("lacking"), e.received_us)
-        .select_from(ledger_streams)
-        .outerjoin(sync_acknowledged, and_(a.stream_id == t.id, a.peer == peer))
-        .join(ledger_events, and_(e.stream_id == t.id, e.seq == level + 1))
-        .where(t.node == identity.node, t.seq > level)
-    )
 
 
 def _ids(conn: Connection, stated: Heads) -> dict[Stream, int]:

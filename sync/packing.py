@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from sync import peers, streams
 from sync.bundle import BundleHeader, Segment, encode_segment, frame_segment, seal_bundle
@@ -21,8 +21,16 @@ _PAGE_EVENTS: Final = 256
 # Salt, and the lengths around it: what an event costs beside header and body.
 _EVENT_OVERHEAD_BYTES: Final = 24
 
-_COLUMNS: Final = tuple(
-    ledger_events.c[name] for name in ("seq", "event_id", "header", "salt", "body", "body_digest", "chain")
+_E: Final = ledger_events.c
+_S: Final = ledger_signatures.c
+_PAGE: Final = (
+    select(_E.seq, _E.event_id, _E.header, _E.salt, _E.body, _E.body_digest, _E.chain)
+    .where(_E.stream_id == bindparam("of_stream"), _E.seq >= bindparam("first"), _E.seq <= bindparam("last"))
+    .order_by(_E.seq)
+)
+_CHAIN: Final = select(_E.chain).where(_E.stream_id == bindparam("of_stream"), _E.seq == bindparam("at"))
+_SIGNED: Final = select(_S.seq, _S.signature).where(
+    _S.stream_id == bindparam("of_stream"), _S.seq >= bindparam("first"), _S.seq <= bindparam("last")
 )
 
 
@@ -153,17 +161,14 @@ def chain_at(conn: Connection, row: StreamRow, seq: int) -> bytes:
         return chain_start(row.stream)
     if seq == row.seq:
         return row.chain
-    t = ledger_events.c
-    return bytes(conn.execute(select(t.chain).where(t.stream_id == row.id, t.seq == seq)).scalar_one())
+    return bytes(conn.execute(_CHAIN, {"of_stream": row.id, "at": seq}).scalar_one())
 
 
 def _rows(conn: Connection, row: StreamRow, part: Range) -> Iterator[Any]:
-    t = ledger_events.c
     first = part.first
     while first <= part.last:
         last = min(first + _PAGE_EVENTS - 1, part.last)
-        query = select(*_COLUMNS).where(t.stream_id == row.id, t.seq >= first, t.seq <= last).order_by(t.seq)
-        page = conn.execute(query).all()
+        page = conn.execute(_PAGE, {"of_stream": row.id, "first": first, "last": last}).all()
         yield from page
         if len(page) < last - first + 1:
             return
@@ -171,6 +176,5 @@ def _rows(conn: Connection, row: StreamRow, part: Range) -> Iterator[Any]:
 
 
 def _signatures(conn: Connection, row: StreamRow, part: Range) -> dict[int, bytes]:
-    s = ledger_signatures.c
-    query = select(s.seq, s.signature).where(s.stream_id == row.id, s.seq >= part.first, s.seq <= part.last)
-    return {found.seq: found.signature for found in conn.execute(query)}
+    found = conn.execute(_SIGNED, {"of_stream": row.id, "first": part.first, "last": part.last})
+    return {signed.seq: signed.signature for signed in found}

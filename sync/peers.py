@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from sync import bulk
 from sync.errors import CounterTooLow, NodeTaken, PeerRevoked, SyncError, UnknownPeer
@@ -19,7 +19,13 @@ from sync.identity import Identity
 from sync.tables import ledger_keys, sync_contacts, sync_peers
 
 # How far ahead a stated counter may move ours: a forged statement must not use the counter up.
-_COUNTER_JUMP_MAX = 2**40
+_COUNTER_JUMP_MAX: Final = 2**40
+
+_ONE: Final = select(sync_peers).where(sync_peers.c.node == bindparam("of_node"))
+_ONE_LOCKED: Final = _ONE.with_for_update()
+_KEYS: Final = tuple(
+    select(table.c.public_key).where(table.c.node == bindparam("of_node")) for table in (sync_peers, ledger_keys)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +101,7 @@ def add_peer(conn: Connection, peer: Peer, now: datetime) -> None:
 
 
 def find_peer(conn: Connection, node: str) -> Peer | None:
-    row = conn.execute(select(sync_peers).where(sync_peers.c.node == node)).one_or_none()
+    row = conn.execute(_ONE, {"of_node": node}).one_or_none()
     return _peer(row) if row else None
 
 
@@ -139,8 +145,8 @@ def known_key(conn: Connection, identity: Identity, node: str) -> bytes | None:
     """The public key that vouches for a node's streams; None when nobody introduced it."""
     if node == identity.node:
         return identity.public_key
-    for table in (sync_peers, ledger_keys):
-        key = conn.execute(select(table.c.public_key).where(table.c.node == node)).scalar()
+    for query in _KEYS:
+        key = conn.execute(query, {"of_node": node}).scalar()
         if key is not None:
             return bytes(key)
     return None
@@ -182,7 +188,7 @@ def admit(conn: Connection, node: str, epoch: str, counter: int) -> Peer:
     before, or overtaken by a later one, and must not act again.
     """
     t = sync_peers
-    row = conn.execute(select(t).where(t.c.node == node).with_for_update()).one_or_none()
+    row = conn.execute(_ONE_LOCKED, {"of_node": node}).one_or_none()
     if row is None:
         raise UnknownPeer(node=node)
     if row.revoked_after is not None:

@@ -26,6 +26,8 @@ FAULT_POINTS: Final = (
     "pull.after_commit",
     "sent.before_commit",
     "sent.after_commit",
+    "pulled.before_commit",
+    "pulled.after_commit",
 )
 
 
@@ -87,4 +89,4 @@ class Replica:
         t = ledger_held.c
         query = select(t.node, t.epoch, t.scope, t.first, t.last).order_by(t.node, t.epoch, t.scope, t.first)
         rows = conn.execute(query.limit(HEADS_MAX))
-        return [row for row in rows if within(row[2], peer.shared_scopes)]
+        return [(r.node, r.epoch, r.scope, r.first, r.last) for r in rows if within(r.scope, peer.shared_scopes)]

@@ -2,14 +2,25 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, or_, select, update
 
 from sync import bulk
 from sync.events import Origin, Scope, Stream, chain_start
 from sync.positions import Heads, Position
 from sync.tables import ledger_streams as t
+
+_ONE: Final = select(t).where(
+    t.c.node == bindparam("of_node"), t.c.epoch == bindparam("of_epoch"), t.c.scope == bindparam("of_scope")
+)
+_ONE_LOCKED: Final = _ONE.with_for_update()
+_SAVE: Final = (
+    update(t)
+    .where(t.c.id == bindparam("row_id"))
+    .values(seq=bindparam("seq"), chain=bindparam("chain"), lamport=bindparam("lamport"))
+)
 
 
 @dataclass(slots=True)
@@ -25,7 +36,7 @@ class StreamRow:
 
 def find(conn: Connection, stream: Stream) -> StreamRow | None:
     """The stream's row without locking it."""
-    row = conn.execute(select(t).where(_is(stream))).one_or_none()
+    row = conn.execute(_ONE, _name(stream)).one_or_none()
     return _row(row) if row else None
 
 
@@ -45,7 +56,8 @@ def lock(conn: Connection, stream: Stream) -> StreamRow:
 
 def save(conn: Connection, row: StreamRow) -> None:
     """Write the head back."""
-    conn.execute(update(t).where(t.c.id == row.id).values(seq=row.seq, chain=row.chain, lamport=row.lamport))
+    head = {"row_id": row.id, "seq": row.seq, "chain": row.chain, "lamport": row.lamport}
+    conn.execute(_SAVE, head)
 
 
 def by_ids(conn: Connection, ids: Iterable[int]) -> dict[int, Stream]:
@@ -66,22 +78,33 @@ def heads(conn: Connection, scopes: Sequence[Scope]) -> Heads:
     """Heads of all non-empty streams within these scopes."""
     if not scopes:
         return {}
-    query = select(t).where(t.c.seq > 0, or_(*(_within(scope) for scope in scopes)))
-    rows = [_row(row) for row in conn.execute(query)]
+    names = {f"scope_{place}": scope for place, scope in enumerate(scopes)}
+    # "/" is followed by "0" in ASCII, so what lies between is the whole subtree, and an index can serve it.
+    below = {f"from_{place}": scope + "/" for place, scope in enumerate(scopes)}
+    above = {f"to_{place}": scope + "0" for place, scope in enumerate(scopes)}
+    rows = [_row(row) for row in conn.execute(_heads_query(len(scopes)), {**names, **below, **above})]
     return {row.stream: Position(row.seq, row.chain) for row in rows}
 
 
-def _within(scope: Scope) -> ColumnElement[bool]:
-    # "/" is followed by "0" in ASCII, so this is the whole subtree, and an index can serve it.
-    return or_(t.c.scope == scope, and_(t.c.scope > scope + "/", t.c.scope < scope + "0"))
+@cache
+def _heads_query(scopes: int) -> Select[Any]:
+    """Built once per number of scopes: every exchange asks for heads several times."""
+    within = (
+        or_(
+            t.c.scope == bindparam(f"scope_{place}"),
+            and_(t.c.scope > bindparam(f"from_{place}"), t.c.scope < bindparam(f"to_{place}")),
+        )
+        for place in range(scopes)
+    )
+    return select(t).where(t.c.seq > 0, or_(*within))
 
 
-def _is(stream: Stream) -> ColumnElement[bool]:
-    return and_(t.c.node == stream.origin.node, t.c.epoch == stream.origin.epoch, t.c.scope == stream.scope)
+def _name(stream: Stream) -> dict[str, str]:
+    return {"of_node": stream.origin.node, "of_epoch": stream.origin.epoch, "of_scope": stream.scope}
 
 
 def _for_update(conn: Connection, stream: Stream) -> StreamRow | None:
-    row = conn.execute(select(t).where(_is(stream)).with_for_update()).one_or_none()
+    row = conn.execute(_ONE_LOCKED, _name(stream)).one_or_none()
     return _row(row) if row else None
 
 

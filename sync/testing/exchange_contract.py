@@ -29,6 +29,7 @@ from sync.limits import Limits
 from sync.replica import Replica
 from sync.responder import Responder
 from sync.testing.expecting import refused
+from sync.testing.ledger_contract import packed
 from sync.testing.nodes import Lab, LabNode, draft
 from sync.testing.transports import DirectTransport
 from sync.transport import Transport
@@ -276,6 +277,17 @@ class ExchangeContract:
         line = direct(hub)
         assert station.exchange(hub, line).verified
         assert line.verbs.count("push") > 5
+
+    def test_what_waits_at_the_hub_behind_a_gap_is_not_sent_again(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        stream = station.record(HALL, *(draft(f"note/{n}", f"{n}" * 500) for n in range(50)))[0].stream
+        with hub.engine.begin() as conn:
+            peer = peers.get_peer(conn, station.node)
+            hub.ledger.accept(conn, packed(station, stream, 4, 50), peer)
+        line = direct(hub)
+        report = station.exchange(hub, line)
+        assert (report.pushed, report.verified) == (50, True)
+        assert max(len(body) for _, body in line.requests) < 1500
 
     def test_a_bundle_too_large_for_the_peer_is_sent_smaller(self, lab: Lab) -> None:
         hub, station = lab.pair()

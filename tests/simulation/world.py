@@ -1,0 +1,329 @@
+"""A township in one process: a hub, some stations, bad lines, crashes; all decided by one seed.
+
+Real SQLite files, the real library, a line that loses, doubles, delays, cuts and changes what passes, and crashes at
+every named fault point. What a node acknowledged is remembered outside of it, so that forgetting shows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from shutil import copyfile
+
+from sync import acknowledged, peers
+from sync.bundle import peek, unpack
+from sync.errors import AlreadyRecorded, SyncError
+from sync.events import Event, EventDraft, Origin, Scope, Subject
+from sync.exchange import exchange
+from sync.identity import Identity
+from sync.ledger import Ledger
+from sync.limits import Limits
+from sync.packing import Budget
+from sync.peers import Peer
+from sync.positions import Heads, Range
+from sync.replica import NodeInfo, Replica
+from sync.responder import Responder
+from sync.tables import metadata
+from sync.testing import Crash, DirectTransport, Faults, FaultyTransport, FixedClock, draft, sqlite_engine
+from sync.transport import Transport
+
+PUB = Scope("t/pub")
+HUB_ONLY = Scope("t/hub")
+# Small on purpose: many bundles, many cuts, some events above the batch.
+LIMITS = Limits(batch_raw_bytes=12_000, batch_raw_bytes_start=4000, batch_raw_bytes_min=800, batch_events=60)
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What nodes are made of; a planted bug replaces one of them."""
+
+    ledger: type[Ledger] = Ledger
+    responder: type[Responder] = Responder
+    exchange: Callable[..., object] = exchange
+
+
+@dataclass(slots=True)
+class Member:
+    """A node of the township: its disk outlives its process."""
+
+    name: str
+    file: Path
+    identity: Identity
+    clock: FixedClock
+    replica: Replica
+    recorded: dict[str, tuple[str, int, bytes]] = field(default_factory=dict)
+    keys: list[tuple[str, str]] = field(default_factory=list)
+    folded: dict[Subject, set[str]] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.replica.ledger
+
+    def heads(self, *scopes: Scope) -> Heads:
+        with self.replica.engine.begin() as conn:
+            return self.ledger.heads(conn, scopes)
+
+
+class World:
+    """Built from a seed; `run` plays, `heal` lets every line work until all are verified."""
+
+    def __init__(self, seed: int, folder: Path, parts: Parts | None = None, stations: int = 3) -> None:
+        self.random = Random(seed)
+        self.parts = parts or Parts()
+        self.faults = Faults()
+        self.hits: set[str] = set()
+        self.answered: set[bytes] = set()
+        self.levels: dict[tuple[str, str], int] = {}
+        self.late: dict[str, list[tuple[str, bytes]]] = {}
+        self.carried: list[tuple[Member, bytes]] = []
+        self._crash_share = 0.02
+        self._template = folder / "empty.db"
+        self._prepare_template()
+        self.hub = self._member("hub", folder)
+        self.stations = [self._member(f"s{number}", folder) for number in range(stations)]
+        for station in self.stations:
+            self._enrol(station)
+
+    # --- building ----------------------------------------------------------------------------------------------
+
+    def _prepare_template(self) -> None:
+        if not self._template.exists():
+            engine = sqlite_engine(self._template, durable=False)
+            metadata.create_all(engine)
+            engine.dispose()
+
+    def _member(self, name: str, folder: Path) -> Member:
+        file = folder / f"{name}.db"
+        copyfile(self._template, file)
+        origin = Origin(f"{self.random.getrandbits(64):016x}", f"{self.random.getrandbits(64):016x}")
+        identity = Identity.from_private_key(origin, self.random.randbytes(32))
+        clock = FixedClock(datetime(2026, 3, 2, 8, tzinfo=UTC) + timedelta(days=self.random.randrange(-20_000, 3000)))
+        return Member(name, file, identity, clock, self._open(name, file, identity, clock))
+
+    def _open(self, name: str, file: Path, identity: Identity, clock: FixedClock) -> Replica:
+        ledger = self.parts.ledger(identity, clock, None, LIMITS)
+        engine = sqlite_engine(file, durable=False)
+        return Replica(engine, ledger, identity, clock, LIMITS, NodeInfo(name, "sim"), self._reached)
+
+    def _reached(self, point: str) -> None:
+        self.hits.add(point)
+        if self.random.random() < self._crash_share:
+            raise Crash(point)
+
+    def _enrol(self, station: Member) -> None:
+        own = Scope(f"t/s/{station.name}")
+        # The first station is the central one: it also reads what the others write.
+        reads = (PUB, Scope("t/s")) if station is self.stations_first(station) else (PUB, own)
+        at_hub = Peer(node=station.identity.node, public_key=station.identity.public_key, name=station.name,
+                      read_scopes=reads, write_scopes=(own,))  # fmt: skip
+        at_station = Peer(node=self.hub.identity.node, public_key=self.hub.identity.public_key, name="hub",
+                          read_scopes=(own,), write_scopes=reads, introduces=True)  # fmt: skip
+        for member, peer in ((self.hub, at_hub), (station, at_station)):
+            with member.replica.engine.begin() as conn:
+                peers.add_peer(conn, peer, member.clock())
+
+    def stations_first(self, station: Member) -> Member:
+        return station if station.name == "s0" else self.hub
+
+    def revive(self, member: Member) -> None:
+        """The process is gone; what was committed is there."""
+        member.replica.engine.dispose()
+        member.replica = self._open(member.name, member.file, member.identity, member.clock)
+
+    def close(self) -> None:
+        for member in self.members:
+            member.replica.engine.dispose()
+
+    @property
+    def members(self) -> list[Member]:
+        return [self.hub, *self.stations]
+
+    # --- playing -----------------------------------------------------------------------------------------------
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self._step()
+
+    def _step(self) -> None:
+        member = self.random.choice(self.members)
+        member.clock.advance(timedelta(seconds=self.random.randrange(1, 7200)))
+        match self.random.randrange(12):
+            case 0 | 1 | 2 | 3:
+                self.record(member)
+            case 4:
+                self.fold(member)
+            case 5:
+                self.pack_stick(self.random.choice(self.stations))
+            case 6:
+                self.bring_stick()
+            case 7:
+                member.clock.advance(timedelta(days=self.random.randrange(-400, 400)))
+            case _:
+                self.exchange(self.random.choice(self.stations))
+
+    def record(self, member: Member) -> None:
+        scope = self._scope_of(member)
+        drafts = [self._draft(member) for _ in range(self.random.choice((1, 1, 1, 2, 3, 30)))]
+        try:
+            with member.replica.engine.begin() as conn:
+                events = member.ledger.append(conn, scope, drafts)
+                if self.random.random() < 0.05:
+                    raise Crash("before the commit")
+        except AlreadyRecorded:
+            return
+        except Crash:
+            self.revive(member)
+            return
+        self._remember(member, scope, events)
+
+    def _remember(self, member: Member, scope: Scope, events: list[Event]) -> None:
+        for event in events:
+            assert event.body is not None
+            member.recorded[event.event_id] = (str(event.stream), event.seq, event.body)
+            if event.once is not None:
+                member.keys.append((scope, event.once))
+
+    def _scope_of(self, member: Member) -> Scope:
+        if member is not self.hub:
+            return Scope(f"t/s/{member.name}")
+        station = self.random.choice(self.stations)
+        return self.random.choice((PUB, HUB_ONLY, Scope(f"t/s/{station.name}")))
+
+    def _draft(self, member: Member) -> EventDraft:
+        once = f"card:{self.random.randrange(25)}" if self.random.random() < 0.25 else None
+        size = self.random.choice((5, 50, 400, 2000))
+        return draft(f"note/{self.random.randrange(12)}", self.random.randbytes(size // 2).hex(), once)
+
+    def exchange(self, station: Member) -> None:
+        """Over the bad line, often while another exchange of the same station is under way."""
+        line = self._line(station)
+        try:
+            self._exchange_by(station, line)
+        except SyncError:
+            pass
+        except Crash:
+            self.revive(station)
+        self.check_levels(station)
+
+    def _exchange_by(self, station: Member, line: Transport) -> None:
+        with station.replica.engine.begin() as conn:
+            hub = peers.get_peer(conn, self.hub.identity.node)
+        report = self.parts.exchange(station.replica, hub, line, lambda: 0.0)
+        if getattr(report, "verified", False):
+            self._check_verified(station)
+
+    def _check_verified(self, station: Member) -> None:
+        scopes = self._shared(station)
+        if station.heads(*scopes) != self.hub.heads(*scopes):
+            raise Violation(f"{station.name} says verified, and both differ")
+
+    def _shared(self, station: Member) -> tuple[Scope, ...]:
+        with station.replica.engine.begin() as conn:
+            return peers.get_peer(conn, self.hub.identity.node).shared_scopes
+
+    def _line(self, station: Member) -> Transport:
+        inner = _Counted(self)
+        late = self.late.setdefault(station.name, [])
+        return FaultyTransport(inner, self.random, self.faults, late, lambda: self.revive(self.hub))
+
+    # --- memory sticks -----------------------------------------------------------------------------------------
+
+    def pack_stick(self, station: Member) -> None:
+        """Any range of a station's stream, also one the hub has, or one beyond a gap."""
+        for stream, head in station.heads(Scope(f"t/s/{station.name}")).items():
+            if stream.origin != station.identity.origin:
+                continue
+            first = self.random.randint(1, head.seq)
+            part = Range(stream, first, self.random.randint(first, head.seq))
+            with station.replica.engine.begin() as conn:
+                made = station.ledger.pack(
+                    conn,
+                    [part],
+                    Budget(raw_bytes=20_000, events=100),
+                    "",
+                )
+            if made is not None:
+                self.carried.append((station, made.data))
+
+    def bring_stick(self) -> None:
+        """One of the sticks, in any order; it stays in its drawer and may be brought again."""
+        if not self.carried:
+            return
+        station, data = self.random.choice(self.carried)
+        bundle = unpack(data, station.identity.public_key, LIMITS)
+        assert peek(data) == bundle.header
+        with self.hub.replica.engine.begin() as conn:
+            peer = peers.get_peer(conn, station.identity.node)
+            outcome = self.hub.ledger.accept(conn, bundle, peer)
+        if outcome.refusals:
+            raise Violation(f"an honest stick was refused: {outcome.refusals[0]!r}")
+
+    # --- folding -----------------------------------------------------------------------------------------------
+
+    def fold(self, member: Member) -> None:
+        """The sweep: what was marked is read again and noted as folded, or the process dies and nothing is."""
+        try:
+            with member.replica.engine.begin() as conn:
+                subjects = member.ledger.take_pending(conn, self.random.randrange(1, 8))
+                found = member.ledger.read_subjects(conn, subjects)
+                member.ledger.clear_pending(conn, subjects)
+                if self.random.random() < 0.1:
+                    raise Crash("before the commit")
+        except Crash:
+            self.revive(member)
+            return
+        for subject, events in found.items():
+            member.folded[subject] = {event.event_id for event in events}
+
+    # --- healing -----------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Every line works; twice around, so that what the central station reads has arrived at the hub before."""
+        self._crash_share = 0.0
+        for _ in range(2):
+            for station in self.stations:
+                try:
+                    self._exchange_by(station, DirectTransport(self.parts.responder(self.hub.replica)))
+                except SyncError as error:
+                    raise Violation(f"{station.name} cannot exchange over a good line: {error!r}") from error
+                self.check_levels(station)
+        for member in self.members:
+            while self._pending(member):
+                self.fold(member)
+
+    def _pending(self, member: Member) -> int:
+        with member.replica.engine.begin() as conn:
+            return member.ledger.pending_count(conn)
+
+    def check_levels(self, station: Member) -> None:
+        """No level that the hub stated goes back, and none is above what the hub holds."""
+        with station.replica.engine.begin() as conn:
+            stated = acknowledged.levels(conn, self.hub.identity.node)
+        held = self.hub.heads(Scope("t"))
+        for stream, head in stated.items():
+            known = self.levels.get((station.name, str(stream)), 0)
+            if head.seq < known:
+                raise Violation(f"{station.name}: {stream} went back from {known} to {head.seq}")
+            if stream not in held or held[stream].seq < head.seq:
+                raise Violation(f"{station.name}: {stream} acknowledged up to {head.seq}, the hub lacks it")
+            self.levels[station.name, str(stream)] = head.seq
+
+
+class _Counted:
+    """The hub's end of a line: a request that succeeds acts once, however often it arrives."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def post(self, verb: str, body: bytes) -> bytes:
+        world = self._world
+        answer = DirectTransport(world.parts.responder(world.hub.replica)).post(verb, body)
+        if body in world.answered:
+            raise Violation(f"the same {verb} was answered twice")
+        world.answered.add(body)
+        return answer
