@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 ENVELOPE_BYTES = 64 * 1024  # more than what a push carries around its bundle
 
+
 def blueprint(node: Node, responder: Responder, limits: Limits) -> Blueprint:
     """The one route, bound to this hub."""
     api = Blueprint("sync_api", __name__, url_prefix="/sync/v1")

@@ -72,9 +72,7 @@ class Cases:
 
     def see(self, opinion_id: str) -> Opinion:
         with self.hub.reading() as connection:
-            found = station_queries.case(
-                connection, self.hub.ledger, self.hub.hub_nodes, opinion_id, OpinionFilter()
-            )
+            found = station_queries.case(connection, self.hub.ledger, self.hub.hub_nodes, opinion_id, OpinionFilter())
         assert found is not None
         return found
 

@@ -82,9 +82,7 @@ def test_a_form_is_taken_only_from_whom_the_rules_name(hub_app: Flask, township:
 
 
 @pytest.mark.parametrize("name", ["sign", "progress", "reply", "answer_card"])
-def test_another_unit_is_refused_and_does_not_even_see_the_case(
-    hub_app: Flask, township: Township, name: str
-) -> None:
+def test_another_unit_is_refused_and_does_not_even_see_the_case(hub_app: Flask, township: Township, name: str) -> None:
     door, cases = DOORS[name], Cases(township)
     opinion_id = door.case(cases)
     stranger = seat(hub_app, township.hub, Role.UNIT_HEAD, unit="agri")

@@ -185,9 +185,7 @@ def test_a_request_said_again_is_answered_once(township: Township, line: ClientL
         assert refused(hub_app.test_client(), body, verb).code == "counter_too_low"
 
 
-def test_a_request_sent_under_another_verb_is_refused(
-    township: Township, line: ClientLine, hub_app: Flask
-) -> None:
+def test_a_request_sent_under_another_verb_is_refused(township: Township, line: ClientLine, hub_app: Flask) -> None:
     exchange(replica(township.station), hub_peer(township.station), line)
     assert refused(hub_app.test_client(), line.said[0][1], "pull").code == "malformed"
 
