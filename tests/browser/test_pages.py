@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
+from service.demo.browser import Browser as Reader
 from tests.browser import judging
 from tests.browser.cases import Cases, busy_fortnight
-from tests.browser.stage import Stage, home_of
+from tests.browser.stage import PASSWORDS, Stage, home_of
 from tests.browser.visiting import PHONE, Keyboard, gallery, person, signed_in
 
 pytestmark = pytest.mark.browser
 
 ROLES = ["clerk", "chair", "presidium", "water", "water.head", "auditor", "admin", "qd.liaison", "qd.chief", "qd.deputy"]
-# Who sees the cases in all their states; the others look at a few of each kind.
-THOROUGH = {"clerk": 20, "qd.liaison": 20}
-OF_A_KIND = 2
+OPENED = {"/opinions/ID": 20}  # of a kind; opinions differ by their state
 NOT_PAGES = re.compile(r"^/(language|static|bootstrap|healthz|readyz|metrics|logout)")
 
 
@@ -34,110 +34,119 @@ def data(stage: Stage, cases: Cases) -> list[str]:
     return judging.data_of(stage.hub.node, *(house.node for house in stage.stations.values()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A page as a role reaches it by links from its start."""
+
+    who: str
+    address: str
+
+    @property
+    def kind(self) -> str:
+        """The address with ids and codes left out: pages of one kind look alike, except for the cases' states."""
+        path = re.sub(r"[0-9a-f]{32}", "ID", urlsplit(self.address).path)
+        path = re.sub(r"/(areas|units|stations|deputies)/(?!new\b)[^/]+", r"/\1/CODE", path)
+        return re.sub(r"/(\d+)(?=/|$)", "/N", path)
+
+    @property
+    def looks(self) -> str:
+        """Pages with the same looks need to be looked at only once."""
+        return self.address if self.kind == "/opinions/ID" and self.who in ("clerk", "qd.liaison") else self.kind
+
+
+@pytest.fixture(scope="module")
+def reached(stage: Stage, cases: Cases) -> dict[str, list[Found]]:
+    """By role: the pages that links lead to, a few of each kind. A page that is not there fails whoever asks for this."""
+    return {who: list(follow_links(stage, who)) for who in ROLES}
+
+
+def follow_links(stage: Stage, who: str) -> Iterator[Found]:
+    site = stage.house(home_of(who)).url
+    reader = Reader(site)
+    waiting = [reader.sign_in(who, PASSWORDS[who]).path]
+    known, kinds = set(waiting), Counter[str]()
+    while waiting:
+        found = Found(who=who, address=waiting.pop(0))
+        kinds[found.kind] += 1
+        if kinds[found.kind] > OPENED.get(found.kind, 2):
+            continue
+        page = reader.open(found.address)
+        assert page.status == 200, f"{who} is led to {found.address}, which answers {page.status}"
+        yield found
+        links = {link.removeprefix(site).split("#")[0] for link in page.links if link.startswith(site)}
+        new = sorted(link for link in links - known if not NOT_PAGES.match(link))
+        known.update(new)
+        waiting += new
+
+
+def to_look_at(reached: dict[str, list[Found]], who: str) -> list[Found]:
+    """The pages of this role whose looks no role before it has had, at the same node."""
+    seen: set[str] = set()
+    for other in ROLES:
+        mine = [page for page in reached[other] if page.looks not in seen and not seen.add(page.looks)]  # type: ignore[func-returns-value]
+        if other == who:
+            return mine
+        if home_of(other) != home_of(who):
+            seen.clear()
+    raise LookupError(who)
+
+
 @dataclass(slots=True)
-class Walk:
-    """Pages reached from a start by following links, a few of each kind. `kinds` counts them."""
+class Findings:
+    """What was found wrong, each problem told once with the kinds of page that have it."""
 
-    page: Page
-    of_a_kind: int
-    kinds: dict[str, int] = field(default_factory=dict)
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    where: dict[str, set[str]] = field(default_factory=dict)
 
-    def pages(self, *starts: str) -> Iterator[str]:
-        """The address of each page, once it is open; what it links to is walked later."""
-        waiting, known = list(starts), set(starts)
-        while waiting:
-            address = waiting.pop(0)
-            kind = kind_of(address)
-            if self.kinds.get(kind, 0) >= self.of_a_kind:
-                continue
-            self.kinds[kind] = self.kinds.get(kind, 0) + 1
-            answer = self.page.goto(address)
-            if answer is None or answer.status != 200:
-                self.problems.append((kind, f"status {answer.status if answer else '-'}"))
-                continue
-            yield address
-            new = [link for link in self._links() if link not in known]
-            known.update(new)
-            waiting += new
+    def add(self, kind: str, problems: list[str]) -> None:
+        for problem in problems:
+            self.where.setdefault(problem, set()).add(kind)
 
-    def assert_no_problems(self) -> None:
-        """Failing, it says each problem once, with the kinds of page that have it."""
-        where: dict[str, set[str]] = {}
-        for kind, problem in self.problems:
-            where.setdefault(problem, set()).add(kind)
-        assert not where, "\n".join(f"{problem}\n      {' '.join(sorted(kinds))}" for problem, kinds in sorted(where.items()))
-
-    def note(self, address: str, found: list[str]) -> None:
-        self.problems += [(kind_of(address), problem) for problem in found]
-
-    def _links(self) -> list[str]:
-        hrefs: list[str] = self.page.eval_on_selector_all("a[href]", "all => all.map(a => a.href.baseVal ?? a.href)")
-        here = urlsplit(self.page.url).netloc
-        parts = [urlsplit(urljoin(self.page.url, href)) for href in hrefs]
-        return [part._replace(scheme="", netloc="", fragment="").geturl() for part in parts
-                if part.netloc == here and not NOT_PAGES.match(part.path)]  # fmt: skip
+    def assert_none(self) -> None:
+        assert not self.where, "\n".join(f"{what}\n      {' '.join(sorted(self.where[what]))}" for what in sorted(self.where))
 
 
-def kind_of(address: str) -> str:
-    """The address with ids and codes left out: pages of one kind look alike."""
-    path = urlsplit(address).path
-    path = re.sub(r"[0-9a-f]{32}", "ID", path)
-    path = re.sub(r"/(areas|units|stations|deputies)/(?!new\b)[^/]+", r"/\1/CODE", path)
-    return re.sub(r"/(\d+)(?=/|$)", "/N", path)
-
-
-def name_of(kind: str) -> str:
-    return kind.strip("/").replace("/", "-") or "start"
-
-
-@pytest.mark.parametrize("username", ROLES)
+@pytest.mark.parametrize("who", ROLES)
 def test_every_page_fits_a_telephone_and_needs_no_script(
-    browser: Browser, stage: Stage, cases: Cases, data: list[str], username: str
+    browser: Browser, stage: Stage, data: list[str], reached: dict[str, list[Found]], who: str
 ) -> None:
-    house = stage.house(home_of(username))
-    with signed_in(browser, house, username, viewport=PHONE) as page:
-        walk = Walk(page, THOROUGH.get(username, OF_A_KIND))
-        for address in walk.pages("/"):
-            walk.note(address, judging.sizes(page))
-            walk.note(address, judging.raw_codes(judging.spoken(page), data))
-            gallery(page, f"{username}-{name_of(kind_of(address))}-{walk.kinds[kind_of(address)]}")
-    walk.assert_no_problems()
-    assert len(walk.kinds) >= 4, walk.kinds
+    findings = Findings()
+    with signed_in(browser, stage.house(home_of(who)), who, viewport=PHONE) as page:
+        for number, found in enumerate(to_look_at(reached, who)):
+            page.goto(found.address)
+            findings.add(found.kind, judging.sizes(page))
+            findings.add(found.kind, judging.raw_codes(judging.spoken(page), data))
+            gallery(page, f"{who}-{found.kind.strip('/').replace('/', '-')}-{number}")
+    findings.assert_none()
 
 
-_JUDGED: set[str] = set()
-
-
-@pytest.mark.parametrize("username", ROLES)
+@pytest.mark.parametrize("who", ROLES)
 def test_every_page_speaks_english_and_serves_everybody(
-    browser: Browser, stage: Stage, cases: Cases, data: list[str], username: str
+    browser: Browser, stage: Stage, data: list[str], reached: dict[str, list[Found]], who: str
 ) -> None:
-    """English words are longer, so widths are measured again; axe judges each kind of page once."""
-    house = stage.house(home_of(username))
-    with signed_in(browser, house, username, viewport=PHONE, scripts=True, language="en") as page:
-        walk = Walk(page, 1)
-        for address in walk.pages("/"):
-            walk.note(address, judging.sizes(page))
-            walk.note(address, judging.chinese_left(judging.spoken(page), data))
-            kind = f"{house.node.is_hub} {kind_of(address)}"
-            if kind not in _JUDGED:
-                _JUDGED.add(kind)
-                walk.note(address, judging.accessibility(page))
-    walk.assert_no_problems()
+    """English words are longer, so widths are measured again; axe is a script, so scripts are on."""
+    findings, kinds = Findings(), set()
+    with signed_in(browser, stage.house(home_of(who)), who, viewport=PHONE, scripts=True, language="en") as page:
+        for found in to_look_at(reached, who):
+            page.goto(found.address)
+            findings.add(found.kind, judging.sizes(page))
+            findings.add(found.kind, judging.chinese_left(judging.spoken(page), data))
+            if found.kind not in kinds:
+                findings.add(found.kind, judging.accessibility(page))
+            kinds.add(found.kind)
+    findings.assert_none()
 
 
 def test_what_the_public_sees(browser: Browser, stage: Stage, cases: Cases, data: list[str]) -> None:
-    starts = ["/login", "/p", *(f"/p/{cases.code(name)}" for name in ("waiting", "overdue", "replied", "closed"))]
+    addresses = ["/login", "/p", *(f"/p/{cases.code(name)}" for name in ("waiting", "overdue", "replied", "closed"))]
+    findings = Findings()
     for language in ("zh", "en"):
         with person(browser, stage.hub, viewport=PHONE, scripts=True, language=language) as page:
-            walk = Walk(page, 20)
-            for address in walk.pages(*starts):
-                walk.note(address, judging.sizes(page))
-                walk.note(address, judging.accessibility(page))
+            for address in addresses:
+                page.goto(address)
+                findings.add(address, judging.sizes(page) + judging.accessibility(page))
                 if language == "en":
-                    walk.note(address, judging.chinese_left(judging.spoken(page), data))
-        walk.assert_no_problems()
+                    findings.add(address, judging.chinese_left(judging.spoken(page), data))
+    findings.assert_none()
 
 
 @pytest.mark.parametrize("username", ["clerk", "qd.liaison"])
