@@ -37,14 +37,21 @@ def row_of(subject: str, events: Iterable[Event]) -> dict[str, Any]:
     for event in events:
         if event.body is None:
             continue
-        fact = codec.decode(event.kind, event.version, event.body)
-        key = _KEYS[type(fact)](fact) if type(fact) in _KEYS else ""
+        key = _key(event, codec.decode(event.kind, event.version, event.body))
         newest[(event.kind, key)] = (event.kind, event.version, b64encode(event.body).decode("ascii"))
     return {
         "subject": subject,
         "kind": subject.partition("/")[0],
         "data": msgspec.json.encode(list(newest.values())),
     }
+
+
+def _key(event: Event, fact: f.Fact | None) -> str:
+    """What a newer fact of the same key replaces. Who cannot read a fact cannot tell, and keeps them all."""
+    if fact is None:
+        return event.event_id
+    key_of = _KEYS.get(type(fact))
+    return "" if key_of is None else key_of(fact)
 
 
 def load_town(connection: Connection) -> Town:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Column, Connection, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from service.domain import facts as f
 from service.domain.casework import standing
@@ -18,7 +20,7 @@ from service.domain.opinions import ENDED, Card, Opinion, State
 from service.domain.record import Recorded
 from service.domain.town import Town
 from service.store import codec, masters, tables
-from service.store.upsert import Row, replace_rows, upsert_into
+from service.store.upsert import Row, is_postgresql, replace_rows
 from sync.events import Event, Subject
 from sync.ledger import Ledger
 
@@ -164,11 +166,17 @@ def _raise_numbers(connection: Connection, rows: list[Row]) -> None:
         highest[row["series"]] = max(highest.get(row["series"], 0), row["last"])
     if not highest:
         return
-    statement = upsert_into(connection, tables.numbers)
-    higher = func.greatest if connection.dialect.name == "postgresql" else func.max
-    raised = {"last": higher(tables.numbers.c.last, statement.excluded.last)}
-    statement = statement.on_conflict_do_update(index_elements=[tables.numbers.c.series], set_=raised)
+    statement = _raise_on_postgresql if is_postgresql(connection) else _raise_on_sqlite
     connection.execute(statement, [{"series": s, "last": n} for s, n in sorted(highest.items())])
+
+
+def _raise(insert: Any, higher: Any) -> Any:
+    raised = {"last": higher(tables.numbers.c.last, insert.excluded.last)}
+    return insert.on_conflict_do_update(index_elements=[tables.numbers.c.series], set_=raised)
+
+
+_raise_on_postgresql = _raise(postgresql.insert(tables.numbers), func.greatest)
+_raise_on_sqlite = _raise(sqlite.insert(tables.numbers), func.max)
 
 
 # --- receptions ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Column, Connection, String, Table, any_, bindparam, delete, insert
+from sqlalchemy import ARRAY, Column, Connection, Delete, Insert, String, Table, any_, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.store.tables import Instant
@@ -21,8 +21,7 @@ from service.store.tables import Instant
 Row = dict[str, Any]
 
 COPY_ROWS_MIN: Final = 20  # below that a prepared INSERT is as quick
-_IN_VALUES_MAX: Final = 500
-_KEYS = bindparam("keys", type_=ARRAY(String))
+_KEYS_MAX: Final = 500
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _INSTANT = Instant()
 
@@ -32,14 +31,9 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     if not rows:
         return
     key = [column.name for column in table.primary_key]
-    statement = upsert_into(connection, table)
+    statement: Any = (postgresql.insert if is_postgresql(connection) else sqlite.insert)(table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), list(rows))
-
-
-def upsert_into(connection: Connection, table: Table) -> Any:
-    """INSERT that understands ON CONFLICT; both dialects spell it alike."""
-    return (postgresql.insert if _is_postgresql(connection) else sqlite.insert)(table)
 
 
 def replace_rows(connection: Connection, key: Column[str], keys: Sequence[str], rows: Sequence[Row]) -> None:
@@ -48,18 +42,27 @@ def replace_rows(connection: Connection, key: Column[str], keys: Sequence[str], 
     The caller holds locks on whatever the keys name, so nobody else writes their rows meanwhile.
     """
     table: Any = key.table
-    if _is_postgresql(connection):
-        connection.execute(delete(table).where(key == any_(_KEYS)), {"keys": keys})
-    else:
-        for start in range(0, len(keys), _IN_VALUES_MAX):
-            connection.execute(delete(table).where(key.in_(keys[start : start + _IN_VALUES_MAX])))
-    if _is_postgresql(connection) and len(rows) >= COPY_ROWS_MIN:
+    empty, fill = _statements(key, is_postgresql(connection))
+    for start in range(0, len(keys), _KEYS_MAX):
+        connection.execute(empty, {"keys": keys[start : start + _KEYS_MAX]})
+    if is_postgresql(connection) and len(rows) >= COPY_ROWS_MIN:
         _copy(connection, table, rows)
     elif rows:
-        connection.execute(insert(table), list(rows))
+        connection.execute(fill, list(rows))
 
 
-def _is_postgresql(connection: Connection) -> bool:
+@cache
+def _statements(key: Column[str], arrays: bool) -> tuple[Delete, Insert]:
+    """What empties and what fills; made once, because building a statement takes as long as running it."""
+    table: Any = key.table
+    if arrays:  # PostgreSQL takes all keys as one value, so that the statement is the same for any number
+        among = key == any_(bindparam("keys", type_=ARRAY(String)))
+    else:
+        among = key.in_(bindparam("keys", expanding=True))
+    return delete(table).where(among), insert(table)
+
+
+def is_postgresql(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
