@@ -28,7 +28,9 @@ CONTENT_TYPE: Final = "application/vnd.lianxin.sync"
 CAPABILITIES: Final = ("zstd", "held")
 _HEAD_START: Final = len(MAGIC) + 2
 
-Text64 = Annotated[str, Meta(max_length=64)]
+# Without control characters: PostgreSQL's text holds no NUL, and what a peer calls itself is shown to people.
+Text64 = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 ScopeText = Annotated[str, Meta(max_length=120)]
 ScopeList = Annotated[list[ScopeText], Meta(max_length=1000)]
 HeldEntry = tuple[Hex16, Hex16, ScopeText, Count, Count]
@@ -94,7 +96,7 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     held: HeldList
     read_scopes: ScopeList
     write_scopes: ScopeList
-    name: Annotated[str, Meta(max_length=200)]
+    name: Name
     versions: Versions
     receipt: SignedReceipt | None = None
     wait_s: Count = 0
@@ -139,8 +141,8 @@ class EnrolAnswer(_Message, frozen=True, array_like=True, kw_only=True):
 
     public_key: Digest
     mac: Digest
-    name: Annotated[str, Meta(max_length=200)]
-    given_name: Annotated[str, Meta(max_length=200)]
+    name: Name
+    given_name: Name
     read_scopes: ScopeList
     write_scopes: ScopeList
 
