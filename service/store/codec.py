@@ -36,7 +36,7 @@ def decode(kind: str, version: int, body: bytes) -> f.Fact | None:
         return None
     try:
         return decoder.decode(body)  # type: ignore[no-any-return]
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableFact(f"{kind} v{version}: {error}") from error
 
 
