@@ -29,6 +29,7 @@ from sync.exchange import ExchangeReport
 
 TOWN = "445222113"
 HUB = "hub"
+PUBLIC = "https://lianxin.example"  # what receipts print; nobody answers there
 # 09:00 on a Monday; the make-up Sunday and the holiday of the next two weeks make the countdowns worth looking at.
 MONDAY = datetime(2026, 9, 14, 1, 0, tzinfo=UTC)
 PASSWORDS = {account.username: f"sample-{account.username}-9" for account in town.accounts()}
@@ -141,7 +142,7 @@ def built(folder: Path, postgres_url: str, codes: tuple[str, ...] = ("qd",)) -> 
 def _hub(folder: Path, postgres_url: str, clock: Clock, port: int) -> House:
     settings = Settings(
         role=NodeRole.HUB, town=TOWN, data_dir=folder / HUB, database_url=SecretStr(postgres_url),
-        public_url=f"http://127.0.0.1:{port}",
+        public_url=PUBLIC,
     )  # fmt: skip
     house = _house(settings, clock, port)
     town.found_sample(house.node)
@@ -151,9 +152,7 @@ def _hub(folder: Path, postgres_url: str, clock: Clock, port: int) -> House:
 
 def _station(folder: Path, stage: Stage, code: str, port: int) -> House:
     """Enrolled as at a real installation: by a one-time code, over HTTP."""
-    settings = Settings(
-        town=TOWN, data_dir=folder / code, hub_url=stage.hub.url, public_url=stage.hub.url,
-    )  # fmt: skip
+    settings = Settings(town=TOWN, data_dir=folder / code, hub_url=stage.hub.url, public_url=PUBLIC)
     house = _house(settings, stage.clock, port)
     with stage.hub.node.unit(town.FOUNDER) as unit:
         secret = enrolling.create_code(unit, code)

@@ -91,6 +91,10 @@ def to_look_at(reached: dict[str, list[Found]], who: str) -> list[Found]:
     raise LookupError(who)
 
 
+def name_of(found: Found) -> str:
+    return f"{found.who}-{found.kind.strip('/').replace('/', '-')}"
+
+
 @dataclass(slots=True)
 class Findings:
     """What was found wrong, each problem told once with the kinds of page that have it."""
@@ -115,7 +119,7 @@ def test_every_page_fits_a_telephone_and_needs_no_script(
             page.goto(found.address)
             findings.add(found.kind, judging.sizes(page))
             findings.add(found.kind, judging.raw_codes(judging.spoken(page), data))
-            gallery(page, f"{who}-{found.kind.strip('/').replace('/', '-')}-{number}")
+            gallery(page, f"zh-{name_of(found)}-{number}")
     findings.assert_none()
 
 
@@ -133,6 +137,7 @@ def test_every_page_speaks_english_and_serves_everybody(
             if found.kind not in kinds:
                 findings.add(found.kind, judging.accessibility(page))
             kinds.add(found.kind)
+            gallery(page, f"en-{name_of(found)}")
     findings.assert_none()
 
 

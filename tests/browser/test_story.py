@@ -10,7 +10,8 @@ import segno
 from playwright.sync_api import Browser, Page, expect
 
 from service.actions import projecting, syncing
-from tests.browser.stage import Stage
+from tests.browser import readme_picture
+from tests.browser.stage import PUBLIC, Stage
 from tests.browser.visiting import Keyboard, on_phone, person, picture, sign_in, signed_in, words
 
 pytestmark = pytest.mark.browser
@@ -49,6 +50,7 @@ def test_an_opinion_written_down_with_the_line_dead_is_answered_and_closed(brows
     assert stage.exchange("qd").verified
     public_says(browser, stage, code, "已办结", "public-closed")
     nothing_waits_and_everything_follows_from_the_ledger(stage)
+    readme_picture.compose(browser)
 
 
 # --- at the station, the line dead ---------------------------------------------------------------------------------
@@ -95,7 +97,7 @@ def read_the_receipt(page: Page, stage: Stage) -> tuple[str, str]:
     code = re.search(r"\b(?:[0-9A-Z]{4}-){2}[0-9A-Z]{4}\b", words(page))
     assert code, "the tracking code stands on the receipt"
     assert "QD-2026-0001" in words(page)
-    address = f"{stage.hub.url}/p/{code[0]}"
+    address = f"{PUBLIC}/p/{code[0]}"
     expected = segno.make(address, error="m", micro=False).svg_data_uri(scale=4, border=2)
     assert page.locator("img[src^='data:image/svg']").first.get_attribute("src") == expected
     assert code[0] not in page.url
