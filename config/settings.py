@@ -94,7 +94,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def unknown_keys(environ: Mapping[str, str]) -> list[str]:
     """LIANXIN_ names that set nothing, most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    return sorted(key for key in environ if key.startswith(PREFIX) and key.removesuffix("_FILE") not in known)
+    given = (key for key in environ if key.startswith(PREFIX))
+    return sorted(key for key in given if key not in known and key.removesuffix("_FILE") not in known)
 
 
 def _given(source: dict[str, str]) -> tuple[dict[str, Any], list[str]]:

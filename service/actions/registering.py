@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import hmac
 from dataclasses import dataclass, field
 
 import msgspec
@@ -70,7 +70,7 @@ def register(unit: Unit, new: NewOpinion, station_code: str) -> Receipt:
     unit.actor.require_station(station_code)
     _check(unit, new)
     station = unit.town.station(station_code)
-    opinion, code = unit.new_id(), new_tracking_code()
+    opinion, code = unit.new_id(), tracking_code(unit.node.secret_key, new.form)
     reg_no = unit.next_number(_series(unit, station.code))
     scope = unit.station_scope(station.code)
     reporter = _record_person(unit, new, station.code)
@@ -88,10 +88,18 @@ def register(unit: Unit, new: NewOpinion, station_code: str) -> Receipt:
     return Receipt(opinion=opinion, reg_no=reg_no, tracking_code=code)
 
 
-def new_tracking_code() -> str:
-    """Twelve characters in three groups, such as `7KQ2-MX9D-RA4T`."""
-    letters = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
-    return "-".join(letters[i : i + 4] for i in range(0, _CODE_LENGTH, 4))
+def tracking_code(secret: str, form: str) -> str:
+    """Twelve characters in three groups, such as `7KQ2-MX9D-RA4T`, that only who knows `secret` can tell.
+
+    The same form gives the same code: when the power fails between the commit and the receipt, sending the form again
+    registers nothing, yet prints the receipt whose code the node itself does not keep.
+    """
+    number = int.from_bytes(hmac.digest(secret.encode(), b"lianxin/tracking-code/1\0" + form.encode(), "sha256"))
+    letters = []
+    for _ in range(_CODE_LENGTH):
+        number, place = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[place])
+    return "-".join("".join(letters[i : i + 4]) for i in range(0, _CODE_LENGTH, 4))
 
 
 def tracking_hash(code: str) -> str:

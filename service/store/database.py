@@ -58,7 +58,7 @@ def open_sqlite(path: Path) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         URL.create("sqlite", database=str(path)), module=sqlite_module(), poolclass=QueuePool, pool_size=8,
-        connect_args={"check_same_thread": False, "timeout": 10},
+        connect_args={"check_same_thread": False, "timeout": 10}, hide_parameters=True,
     )  # fmt: skip
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
@@ -70,7 +70,7 @@ def open_postgresql(url: str, pool_size: int = 8) -> Engine:
     """Engine on the hub's database. Every commit is synchronous; nothing waits for ever."""
     options = "-c synchronous_commit=on -c lock_timeout=20s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
     return create_engine(
-        url, pool_size=pool_size, max_overflow=8, pool_pre_ping=True,
+        url, pool_size=pool_size, max_overflow=8, pool_pre_ping=True, hide_parameters=True,
         connect_args={"options": options, "connect_timeout": 5},
     )  # fmt: skip
 

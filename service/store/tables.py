@@ -129,6 +129,8 @@ opinions = Table(
     Column("unknown", Integer, nullable=False),  # facts of a newer version
 )  # fmt: skip
 Index("opinions_tracking", opinions.c.tracking)
+Index("opinions_registered", opinions.c.registered_at)
+Index("opinions_alike", opinions.c.area, opinions.c.category, opinions.c.registered_at)  # possible duplicates
 Index("opinions_station", opinions.c.station, opinions.c.registered_at)
 Index("opinions_state", opinions.c.state, opinions.c.registered_at)
 Index("opinions_unit", opinions.c.unit, opinions.c.state)

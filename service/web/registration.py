@@ -9,7 +9,14 @@ from flask import Blueprint, flash, redirect, render_template, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from service.actions.registering import NewOpinion, Receipt, RegisteredBefore, register
+from service.actions.registering import (
+    NewOpinion,
+    Receipt,
+    RegisteredBefore,
+    register,
+    tracking_code,
+    tracking_hash,
+)
 from service.domain.casework import standing
 from service.domain.people import Reporter, Step
 from service.domain.town import Town
@@ -75,6 +82,7 @@ def _first_answer(form: Form, station: str) -> str:
         found = station_queries.opinion_of_form(connection, node.station_scope(station), _form_number(form))
     if found is None:
         raise RegisteredBefore
+    _keep_again(found, _form_number(form))
     flash(_("这份意见已经登记过,没有重复登记。"), "info")
     return found
 
@@ -85,6 +93,15 @@ def _first_answer(form: Form, station: str) -> str:
 def _keep(made: Receipt, now: datetime) -> None:
     until = (now + RECEIPT_SHOWN).timestamp()
     session["receipt"] = {"opinion": made.opinion, "code": made.tracking_code, "until": until}
+
+
+def _keep_again(opinion_id: str, form_number: str) -> None:
+    """The first answer was lost with its receipt: the same form tells the same code, if it is this opinion's."""
+    code = tracking_code(desk.node().secret_key, form_number)
+    with desk.looking() as look:
+        registered = look.opinion(opinion_id, desk.actor()).registered
+    if registered is not None and registered.tracking == tracking_hash(code):
+        _keep(Receipt(opinion=opinion_id, reg_no=registered.reg_no, tracking_code=code), look.now)
 
 
 def _kept_code(opinion_id: str, now: datetime) -> str:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from service.actions import registering
-from service.actions.registering import RegisteredBefore, new_tracking_code, tracking_hash
+from service.actions.registering import RegisteredBefore, tracking_code, tracking_hash
 from service.domain.people import Reporter
 from service.domain.refusals import InvalidForm, NotFound
 from service.store import queries, tables
@@ -126,6 +126,11 @@ def test_the_tracking_code_is_on_paper_only(town: Township) -> None:
 
 
 def test_a_code_is_recognised_however_it_is_typed() -> None:
-    code = new_tracking_code()
+    code = tracking_code("secret", "form")
     assert tracking_hash(code) == tracking_hash(f" {code.lower().replace('-', ' ')} ")
-    assert tracking_hash(code) != tracking_hash(new_tracking_code())
+    assert tracking_hash(code) != tracking_hash(tracking_code("secret", "another form"))
+
+
+def test_only_who_knows_the_nodes_secret_can_tell_a_forms_code() -> None:
+    assert tracking_code("secret", "form") == tracking_code("secret", "form")
+    assert tracking_code("secret", "form") != tracking_code("another secret", "form")

@@ -67,6 +67,21 @@ def test_the_same_form_sent_twice_registers_once(at_station: Sit, township: Town
     assert CODE.search(second.text), "this browser still holds the code of the first sending"
 
 
+def test_a_receipt_that_was_lost_with_the_power_comes_back_when_the_form_is_sent_again(
+    at_station: Sit, township: Township
+) -> None:
+    liaison = at_station("liaison")
+    sent = {**liaison.form("/opinions/new"), **FORM}
+    liaison.client.post("/opinions/new", data=sent)
+    first = CODE.search(liaison.get(f"/opinions/{rows(township)[0].id}/receipt").text)
+    with liaison.client.session_transaction() as session:
+        session.pop("receipt")  # the answer never reached the browser
+    again = CODE.search(liaison.client.post("/opinions/new", data=sent, follow_redirects=True).text)
+    assert first is not None
+    assert again is not None
+    assert again[0] == first[0]
+
+
 def test_two_forms_with_the_same_words_are_two_opinions(at_station: Sit, township: Township) -> None:
     liaison = at_station("liaison")
     liaison.send("/opinions/new", **FORM)
