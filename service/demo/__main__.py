@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from config import logs
 from service.demo import town
 from service.demo.history import live_through
 from service.demo.moving_clock import move
@@ -34,6 +35,7 @@ ROLE_NAMES = {
 def main() -> int:
     args = _arguments()
     signal.signal(signal.SIGTERM, _stop)
+    logs.set_up("demo", level="WARNING")  # what this process does itself; each node writes a log of its own
     try:
         if args.clock:
             print(move(args.folder, args.clock[-1]))
