@@ -1,7 +1,10 @@
 """What the whole suite shares: real PostgreSQL and Redis, one of each per test process, and the browser rule."""
 
+import functools
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from uuid import uuid4
 
@@ -55,6 +58,17 @@ def find_chromium() -> str | None:
     return os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, names)), None)
 
 
+@functools.cache
+def browser_obstacle() -> str | None:
+    """Why no browser can be driven on this machine, in one sentence; None where one can."""
+    if find_chromium() is None:
+        return "no Chromium on this machine"
+    # Playwright drives it by a node of its own, which on a bare Debian lacks libatomic1.
+    driver = [sys.executable, "-m", "playwright", "--version"]
+    tried = subprocess.run(driver, capture_output=True, text=True, check=False)
+    return f"Playwright's driver does not start: {tried.stderr.strip()}" if tried.returncode else None
+
+
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """The browser to drive; tests that use it carry `@pytest.mark.browser`."""
@@ -64,14 +78,14 @@ def chromium_path() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if os.environ.get(BROWSER_REQUIRED) and find_chromium() is None:
-        pytest.exit(f"{BROWSER_REQUIRED} is set, but there is no Chromium on this machine", returncode=1)
+    if os.environ.get(BROWSER_REQUIRED) and (obstacle := browser_obstacle()):
+        pytest.exit(f"{BROWSER_REQUIRED} is set, but {obstacle}", returncode=1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     # Skipped from here, not by a mark, so that the summary shows one line for all of them.
-    if item.get_closest_marker("browser") and find_chromium() is None:
-        pytest.skip("no Chromium on this machine, so the browser tests did not run")
+    if item.get_closest_marker("browser") and (obstacle := browser_obstacle()):
+        pytest.skip(f"browser tests did not run: {obstacle}")
 
 
 @pytest.hookimpl(wrapper=True)
