@@ -14,15 +14,21 @@ import structlog
 
 def set_up(node: str, form: Literal["json", "console"] = "console", level: str = "INFO") -> None:
     """Send structlog and the standard library's loggers to standard error in one form."""
+
+    def of_node(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        event.setdefault("node", node)  # not by context: web and worker threads have none of their own
+        return event
+
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        of_node,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False) if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
+        else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     )  # fmt: skip
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -40,4 +46,3 @@ def set_up(node: str, form: Literal["json", "console"] = "console", level: str =
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(node=node)
