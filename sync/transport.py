@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 import requests
+import urllib3
 
 from sync.errors import (
     AnswerCut,
@@ -78,7 +79,7 @@ class HttpTransport:
                 self._base + verb, data=body, timeout=self._timeout, stream=True, allow_redirects=False
             ) as response:
                 return self._answer(response, deadline)
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _link_error(error) from error
 
     def close(self) -> None:
@@ -93,8 +94,13 @@ class HttpTransport:
         raise _refusal(self._read(response, deadline, _ERROR_BYTES_MAX))
 
     def _read(self, response: requests.Response, deadline: float, ceiling: int) -> bytes:
+        """The body as far as it came. Whatever arrived is looked at at once: a server that drips must not stretch a
+        request beyond its deadline, as reading in full pieces would let it.
+        """
+        if "Content-Encoding" in response.headers:
+            raise AnswerCut(cause="content encoding")  # nobody asked for one; a proxy is at work
         parts, size = [], 0
-        for part in response.iter_content(_CHUNK_BYTES):
+        while part := response.raw.read1(_CHUNK_BYTES):
             size += len(part)
             if size > ceiling:
                 raise TooLarge(what="answer", ceiling=ceiling)
@@ -135,12 +141,12 @@ def _wait_s(response: requests.Response) -> int | None:
     return int(stated) if stated.isdigit() and len(stated) < 7 else None
 
 
-def _link_error(error: requests.RequestException) -> LinkError:
+def _link_error(error: Exception) -> LinkError:
     name = type(error).__name__
     if isinstance(error, requests.exceptions.SSLError):
         return TlsFailed(cause=name)
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return TimedOut(cause=name)
-    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-        return AnswerCut(cause=name)
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return AnswerCut(cause=name)  # the answer had begun
     return Unreachable(cause=name)
