@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 import requests
-import urllib3
 
 from sync.errors import (
     AnswerCut,
@@ -79,7 +78,7 @@ class HttpTransport:
                 self._base + verb, data=body, timeout=self._timeout, stream=True, allow_redirects=False
             ) as response:
                 return self._answer(response, deadline)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except requests.RequestException as error:
             raise _link_error(error) from error
 
     def close(self) -> None:
@@ -100,7 +99,7 @@ class HttpTransport:
         if "Content-Encoding" in response.headers:
             raise AnswerCut(cause="content encoding")  # nobody asked for one; a proxy is at work
         parts, size = [], 0
-        while part := response.raw.read1(_CHUNK_BYTES):
+        while part := _arrived(response):
             size += len(part)
             if size > ceiling:
                 raise TooLarge(what="answer", ceiling=ceiling)
@@ -141,12 +140,19 @@ def _wait_s(response: requests.Response) -> int | None:
     return int(stated) if stated.isdigit() and len(stated) < 7 else None
 
 
-def _link_error(error: Exception) -> LinkError:
+def _arrived(response: requests.Response) -> bytes:
+    """What has come in since; nothing at the end."""
+    try:
+        return bytes(response.raw.read1(_CHUNK_BYTES))
+    except Exception as error:  # noqa: BLE001 - urllib3's own family, which requests translates only in iter_content
+        name = type(error).__name__
+        raise TimedOut(cause=name) if "Timeout" in name else AnswerCut(cause=name) from error
+
+
+def _link_error(error: requests.RequestException) -> LinkError:
     name = type(error).__name__
     if isinstance(error, requests.exceptions.SSLError):
         return TlsFailed(cause=name)
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+    if isinstance(error, requests.Timeout):
         return TimedOut(cause=name)
-    if isinstance(error, urllib3.exceptions.HTTPError):
-        return AnswerCut(cause=name)  # the answer had begun
     return Unreachable(cause=name)
