@@ -144,7 +144,7 @@ def _arrived(response: requests.Response) -> bytes:
     """What has come in since; nothing at the end."""
     try:
         return bytes(response.raw.read1(_CHUNK_BYTES))
-    except Exception as error:  # noqa: BLE001 - urllib3's own family, which requests translates only in iter_content
+    except Exception as error:  # urllib3's own family, which requests translates only in iter_content
         name = type(error).__name__
         raise TimedOut(cause=name) if "Timeout" in name else AnswerCut(cause=name) from error
 
