@@ -18,7 +18,9 @@ from tests.browser.stage import HUB, Stage
 QIANDONG = "445222113201"
 REPORTER = Reporter(name="欧阳阿婆(虚构)", phone="13800005678", address="钱东村样本巷5号")
 # As long as the form lets it be, and a word that no line can break: neither may push a page sideways.
-LONG_TITLE = "村道K0+300至K1+850段路面破损严重且夜间无照明,学生上下学及摩托车通行多次摔伤,请求修复路面并加装路灯事项(第二次反映)"
+LONG_TITLE = (
+    "村道K0+300至K1+850段路面破损严重且夜间无照明,学生上下学及摩托车通行多次摔伤,请求修复路面并加装路灯事项(第二次反映)"
+)
 UNBROKEN = "https://example.invalid/" + "a" * 120
 
 

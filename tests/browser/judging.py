@@ -22,9 +22,11 @@ RAW = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b|%\(|\bNone\b|\bState\.|&lt;|\{\{")
 _SIZES = """(least) => {
   const found = [], root = document.documentElement;
   if (root.scrollWidth > root.clientWidth) {
-    const wide = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > root.clientWidth + 1);
+    const wide = [...document.querySelectorAll('body *')]
+      .filter(e => e.getBoundingClientRect().right > root.clientWidth + 1);
     found.push(`wider than the window by ${root.scrollWidth - root.clientWidth}px: `
-      + wide.slice(0, 3).map(e => `<${e.tagName.toLowerCase()} class="${e.className.baseVal ?? e.className}">`).join(' '));
+      + wide.slice(0, 3)
+        .map(e => `<${e.tagName.toLowerCase()} class="${e.className.baseVal ?? e.className}">`).join(' '));
   }
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), small = new Set();
   while (texts.nextNode()) {
@@ -39,11 +41,14 @@ _SIZES = """(least) => {
 }"""
 _WORDS = """() => {
   const said = [document.title, document.body.innerText];
-  for (const e of document.querySelectorAll('[alt], [title], [placeholder], [aria-label], option, [data-label], input[type=submit]'))
-    if (!e.closest('[lang=zh], [hreflang=zh]')) said.push(e.getAttribute('alt') || '', e.title || '', e.placeholder || '',
+  const labelled = '[alt], [title], [placeholder], [aria-label], option, [data-label], input[type=submit]';
+  for (const e of document.querySelectorAll(labelled))
+    if (!e.closest('[lang=zh], [hreflang=zh]'))
+      said.push(e.getAttribute('alt') || '', e.title || '', e.placeholder || '',
       e.getAttribute('aria-label') || '', e.text || '', e.dataset?.label || '', e.type === 'submit' && e.value || '');
   for (const e of document.querySelectorAll('svg text, svg title, svg desc')) said.push(e.textContent);
-  for (const e of document.querySelectorAll('[lang=zh], [aria-hidden=true]')) said[1] = said[1].replace(e.innerText, '');
+  for (const e of document.querySelectorAll('[lang=zh], [aria-hidden=true]'))
+    said[1] = said[1].replace(e.innerText, '');
   return said.filter(Boolean).join('\\n');
 }"""
 
@@ -100,7 +105,9 @@ def data_of(*nodes: Node) -> list[str]:
             for events in node.ledger.read_subjects(connection, subjects).values():
                 for event in events:
                     found |= set(_texts(msgspec.json.decode(event.body) if event.body else None))
-    return sorted((text for whole in found for text in {whole, *whole.split("\n")} if HAN.search(text)), key=len, reverse=True)
+    return sorted(
+        (text for whole in found for text in {whole, *whole.split("\n")} if HAN.search(text)), key=len, reverse=True
+    )
 
 
 def _texts(value: Any) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What the rules refuse: every form keeps what was typed and says at the field what is wrong, in the reader's language."""
+"""What the rules refuse: every form keeps what was typed and says at the field what is wrong, in either language."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Bad:
 FORMS = [
     Bad(name="login", who="", path="/login", typed={"username": "nobody", "password": ""}, wrong=("password",)),
     Bad(name="register", who="qd.liaison", path="/opinions/new", wrong=("title", "affected", "notice_read"),
-        typed={"title": "", "body": WORDS, "affected": "很多人", "name": WORDS, "phone": "13800000000", "category": "road",
+        typed={"title": "", "body": WORDS, "affected": "很多人", "name": WORDS, "phone": "13800000000",
+               "category": "road",
                "urgency": "urgent", "secrecy": "unit"}),
     Bad(name="reception", who="qd.liaison", path="/receptions", wrong=("held_on", "headcount"),
         typed={"held_on": "", "headcount": "三五个", "note": WORDS}),
@@ -62,7 +63,8 @@ FORMS = [
         typed={"feedback": " "}),
     Bad(name="revoke", who="chair", path="/hub/supervision/ID/K2/1/2", case="overdue", wrong=("reason",),
         typed={"reason": " "}),
-    Bad(name="key", who="chair", path="/hub/supervision/key/ID", case="handled", wrong=("reason",), typed={"reason": ""}),
+    Bad(name="key", who="chair", path="/hub/supervision/key/ID", case="handled", wrong=("reason",),
+        typed={"reason": ""}),
     Bad(name="deliver", who="clerk", path="/hub/reviews/ID", case="review", wrong=("way",), typed={"proof": WORDS}),
     Bad(name="reject", who="clerk", path="/hub/reviews/ID", case="review", wrong=("defects",), typed={"defects": ""}),
     Bad(name="follow-up", who="qd.liaison", path="/opinions/ID/steps/follow-up", case="replied",
@@ -83,7 +85,8 @@ FORMS = [
         typed={"master_code": "大写 X", "place_name": "", "duties": WORDS}),
     Bad(name="area", who="admin", path="/hub/town/areas/445222113203", wrong=("population",),
         typed={"place_name": WORDS, "population": "三千"}),
-    Bad(name="holiday", who="admin", path="/hub/town/calendar", wrong=("reason",), typed={"day": "2026-10-12", "reason": " "}),
+    Bad(name="holiday", who="admin", path="/hub/town/calendar", wrong=("reason",),
+        typed={"day": "2026-10-12", "reason": " "}),
     Bad(name="tracking-code", who="", path="/p", wrong=("code",), typed={"code": "ABCD-EFGH"}),
 ]  # fmt: skip
 

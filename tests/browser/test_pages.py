@@ -19,7 +19,18 @@ from tests.browser.visiting import PHONE, Keyboard, gallery, person, signed_in
 
 pytestmark = pytest.mark.browser
 
-ROLES = ["clerk", "chair", "presidium", "water", "water.head", "auditor", "admin", "qd.liaison", "qd.chief", "qd.deputy"]
+ROLES = [
+    "clerk",
+    "chair",
+    "presidium",
+    "water",
+    "water.head",
+    "auditor",
+    "admin",
+    "qd.liaison",
+    "qd.chief",
+    "qd.deputy",
+]
 OPENED = {"/opinions/ID": 20}  # of a kind; opinions differ by their state
 NOT_PAGES = re.compile(r"^/(language|static|bootstrap|healthz|readyz|metrics|logout)")
 
@@ -56,7 +67,7 @@ class Found:
 
 @pytest.fixture(scope="module")
 def reached(stage: Stage, cases: Cases) -> dict[str, list[Found]]:
-    """By role: the pages that links lead to, a few of each kind. A page that is not there fails whoever asks for this."""
+    """By role: the pages that links lead to, a few of each kind. A missing page fails whoever asks for this."""
     return {who: list(follow_links(stage, who)) for who in ROLES}
 
 
@@ -106,7 +117,9 @@ class Findings:
             self.where.setdefault(problem, set()).add(kind)
 
     def assert_none(self) -> None:
-        assert not self.where, "\n".join(f"{what}\n      {' '.join(sorted(self.where[what]))}" for what in sorted(self.where))
+        assert not self.where, "\n".join(
+            f"{what}\n      {' '.join(sorted(self.where[what]))}" for what in sorted(self.where)
+        )
 
 
 @pytest.mark.parametrize("who", ROLES)
@@ -155,9 +168,7 @@ def test_what_the_public_sees(browser: Browser, stage: Stage, cases: Cases, data
 
 
 @pytest.mark.parametrize("username", ["clerk", "qd.liaison"])
-def test_the_focus_shows_wherever_tab_leads(
-    browser: Browser, stage: Stage, cases: Cases, username: str
-) -> None:
+def test_the_focus_shows_wherever_tab_leads(browser: Browser, stage: Stage, cases: Cases, username: str) -> None:
     with signed_in(browser, stage.house(home_of(username)), username) as page:
         for address in ("/", "/opinions", "/opinions/new"):
             page.goto(address)

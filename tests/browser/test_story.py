@@ -1,4 +1,4 @@
-"""The story that opens docs/architecture.md, walked through the pages: written down with the line dead, answered in the end."""
+"""The story that opens docs/architecture.md, walked through the pages, from the dead line to the closing."""
 
 from __future__ import annotations
 

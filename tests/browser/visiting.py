@@ -1,4 +1,4 @@
-"""People in front of a browser: what they may not cause (errors, requests to the outside), what they see, and pictures of it."""
+"""People in front of a browser: what they may not cause (errors, requests outside), what they see, and pictures."""
 
 from __future__ import annotations
 
