@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.browser
 
 WORDS = "保留我写的字 kept"
 TICKED = "✓"
+QUOTED = re.compile(r"[“\"]([^”\"]+)[”\"]")  # a message that names its field names it as the label does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,9 @@ def said_at_the_field(page: Page, name: str, language: str) -> None:
     assert message.strip(), f"{name} is marked, but nothing says why"
     assert bool(judging.HAN.search(message)) == (language == "zh"), message
     assert not judging.RAW.search(message), message
+    named = QUOTED.search(message)
+    label = page.locator(f"label[for=f-{name}], #f-{name} > legend").first.inner_text()
+    assert named is None or named[1] in label, f"{message} stands under the label {label}"
 
 
 def said_on_top(page: Page, language: str) -> None:
