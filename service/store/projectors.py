@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, func, select
+from sqlalchemy import Column, Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.domain import facts as f
@@ -20,7 +20,7 @@ from service.domain.opinions import ENDED, Card, Opinion, State
 from service.domain.record import Recorded
 from service.domain.town import Town
 from service.store import codec, masters, tables
-from service.store.upsert import Row, is_postgresql, replace_rows
+from service.store.upsert import Row, replace_rows
 from sync.events import Event, Subject
 from sync.ledger import Ledger
 
@@ -166,17 +166,16 @@ def _raise_numbers(connection: Connection, rows: list[Row]) -> None:
         highest[row["series"]] = max(highest.get(row["series"], 0), row["last"])
     if not highest:
         return
-    statement = _raise_on_postgresql if is_postgresql(connection) else _raise_on_sqlite
+    statement = _RAISE[connection.dialect.name]
     connection.execute(statement, [{"series": s, "last": n} for s, n in sorted(highest.items())])
 
 
-def _raise(insert: Any, higher: Any) -> Any:
-    raised = {"last": higher(tables.numbers.c.last, insert.excluded.last)}
-    return insert.on_conflict_do_update(index_elements=[tables.numbers.c.series], set_=raised)
+def _raise(insert: Any) -> Any:
+    lower = tables.numbers.c.last < insert.excluded.last
+    return insert.on_conflict_do_update(index_elements=["series"], set_={"last": insert.excluded.last}, where=lower)
 
 
-_raise_on_postgresql = _raise(postgresql.insert(tables.numbers), func.greatest)
-_raise_on_sqlite = _raise(sqlite.insert(tables.numbers), func.max)
+_RAISE = {"postgresql": _raise(postgresql.insert(tables.numbers)), "sqlite": _raise(sqlite.insert(tables.numbers))}
 
 
 # --- receptions ------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Numbers of 交办单, 督办单 and 答复: issued by the hub, never twice, whatever goes on beside."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
@@ -7,6 +8,7 @@ from sqlalchemy import select
 from service.actions import projecting
 from service.store import tables
 from service.store.projectors import Folding, project
+from service.store.upsert import upsert
 from sync.events import Subject
 from tests.actions.township import Township
 
@@ -37,6 +39,26 @@ def test_folding_an_old_case_never_lowers_a_series(any_town: Township) -> None:
         project(unit.connection, any_town.node.ledger, [Subject(f"opinion/{old}")], folding)
         last = unit.connection.execute(select(tables.numbers.c.last).where(tables.numbers.c.series == "JB-2026"))
         assert last.scalar_one() == 2
+
+
+def test_a_fold_that_waited_for_a_clerk_does_not_lower_what_the_clerk_issued(pg_town: Township) -> None:
+    """The fold looked before the clerk's commit and writes after it: the accident that issues a number twice."""
+    old = pg_town.register()
+    pg_town.dispatch(old)
+    snapshot = pg_town.snapshot()
+
+    def fold() -> None:
+        with pg_town.node.engine.begin() as connection:
+            folding = Folding(town=snapshot, hub_nodes=pg_town.node.hub_nodes)
+            project(connection, pg_town.node.ledger, [Subject(f"opinion/{old}")], folding)
+
+    with ThreadPoolExecutor(1) as threads:
+        with pg_town.node.engine.begin() as clerk:
+            upsert(clerk, tables.numbers, [{"series": "JB-2026", "last": 2}])
+            folding = threads.submit(fold)
+            time.sleep(1)  # the fold has read by now and waits for the clerk's row
+        folding.result(20)
+    assert pg_town.dispatch(pg_town.register()) == "JB-2026-0003"
 
 
 def test_a_rebuild_remembers_every_number_that_was_used(any_town: Township) -> None:
