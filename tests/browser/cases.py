@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from service.actions import escalating, following_up, handling, registering, routing
@@ -38,8 +39,8 @@ class Cases:
         return self.made[name].tracking_code
 
     def register(self, name: str, title: str, **values: Any) -> None:
-        body = {"body": f"{title}。已经好几天了,请镇里来人看看。", "area": QIANDONG, "category": "water"}
-        new = NewOpinion(form=f"case-{name}", title=title, **{**body, **values})
+        usual = {"body": f"{title}。已经好几天了,请镇里来人看看。", "area": QIANDONG, "category": "water"}
+        new = NewOpinion(form=f"case-{name}", title=title, **{**usual, **values})
         with self.stage.stations["qd"].node.unit(actor("qd.liaison")) as unit:
             self.made[name] = registering.register(unit, new, "qd")
         self.stage.clock.go_on(minutes=3)
@@ -111,12 +112,11 @@ def sort_them(cases: Cases) -> None:
 
 def answer_some(cases: Cases) -> None:
     solved = ReplyForm(text="已清理完毕,现场恢复正常。", outcome="A", evidence="前后照片4张")
-    planned = ReplyForm(text="已列入下月维修计划。", outcome="B", plan="10月20日前更换涵管", promised_on=None)
     for name in ("replied", "closed", "dissatisfied"):
         cases.do("water.head", handling.submit_reply, name, solved)
         cases.do("clerk", handling.deliver_reply, name, way="face", proof="当面签收")
-    promised = ReplyForm(text=planned.text, outcome="B", plan=planned.plan, promised_on=cases.stage.clock().date())
-    cases.do("water.head", handling.submit_reply, "review", promised)
+    planned = ReplyForm(text="已列入下月维修计划。", outcome="B", plan="更换涵管", promised_on=date(2026, 10, 20))
+    cases.do("water.head", handling.submit_reply, "review", planned)
 
 
 def follow_some_up(cases: Cases) -> None:

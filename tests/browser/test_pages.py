@@ -91,15 +91,10 @@ def follow_links(stage: Stage, who: str) -> Iterator[Found]:
 
 
 def to_look_at(reached: dict[str, list[Found]], who: str) -> list[Found]:
-    """The pages of this role whose looks no role before it has had, at the same node."""
-    seen: set[str] = set()
-    for other in ROLES:
-        mine = [page for page in reached[other] if page.looks not in seen and not seen.add(page.looks)]  # type: ignore[func-returns-value]
-        if other == who:
-            return mine
-        if home_of(other) != home_of(who):
-            seen.clear()
-    raise LookupError(who)
+    """The pages of this role whose looks no role before it has had at the same node."""
+    before = ROLES[: ROLES.index(who)]
+    seen = {page.looks for other in before if home_of(other) == home_of(who) for page in reached[other]}
+    return list({page.looks: page for page in reversed(reached[who]) if page.looks not in seen}.values())
 
 
 def name_of(found: Found) -> str:
