@@ -95,12 +95,9 @@ def _fill_up(hub: Node, wanted: int) -> None:
     with hub.engine.begin() as connection:
         there = connection.execute(select(func.count()).select_from(tables.opinions)).scalar_one()
         columns, values = ", ".join(row), ", ".join(row.values())
-        connection.execute(
-            text(
-                f"INSERT INTO opinions ({columns}) SELECT {values} FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n"
-            ),
-            {"first": there + 1, "last": wanted},
-        )
+        numbers = "generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n"
+        statement = text(f"INSERT INTO opinions ({columns}) SELECT {values} FROM {numbers}")
+        connection.execute(statement, {"first": there + 1, "last": wanted})
     with hub.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE opinions"))
 

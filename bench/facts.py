@@ -107,16 +107,14 @@ def at_the_station(number: int) -> tuple[f.Fact, ...]:
     """An opinion's life as far as a station alone may write it: four facts, in the mix of an ordinary quarter."""
     dice, first = random.Random(f"handled {number}"), registered(number)
     routed, answer = f.RoutedDirect(basis=said(dice, 60)), f.Answered(text=said(dice, 70), outcome="A", way="face")
-    asked, told = f.InfoRequested(questions=(said(dice, 60),)), f.InfoSupplied(answer=said(dice, 70))
-    reached = f.FollowedUp(way="phone", reached=True, solved=True, note=said(dice, 60))
     match number % 4:
         case 0:
-            return first, routed, answer, reached
+            return first, routed, answer, f.FollowedUp(way="phone", reached=True, solved=True, note=said(dice, 60))
         case 1:
-            return first, asked, told, routed
+            return first, routed, answer, f.Rated(overall="fair", reason=said(dice, 50))
         case 2:
             return first, routed, answer, f.Closed(note=said(dice, 60))
-    return first, asked, told, f.Rated(overall="fair", reason=said(dice, 40))
+    return first, f.InfoRequested(questions=(said(dice, 60),)), f.InfoSupplied(answer=said(dice, 70)), routed
 
 
 def at_the_hub(number: int) -> tuple[f.Fact, ...]:
