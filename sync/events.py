@@ -103,9 +103,11 @@ class EventDraft:
         _require_json(self.body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """A fact in the ledger. `body` is None once erased. `received_at` is this node's own clock at storing."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A fact in the ledger. `body` is None once erased. `received_at` is this node's own clock at storing.
+
+    A Struct because reading a ledger makes millions of them: it is built six times as fast as a frozen dataclass.
+    """
 
     stream: Stream
     seq: int

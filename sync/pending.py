@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import BigInteger, Connection, Text, bindparam, delete, func, literal_column, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from sync import bulk
 from sync.events import Subject, from_us, to_us
@@ -19,10 +18,12 @@ from sync.tables import ledger_quarantine as q
 
 REASON_CHARACTERS_MAX = 500
 
+# One text instead of an array: subjects hold no line break, and a driver quotes an array element by element.
 _MARK_MANY = text(
-    "INSERT INTO ledger_pending (subject, generation, marked_us) SELECT unnest(:subjects), 1, :marked_us"
+    "INSERT INTO ledger_pending (subject, generation, marked_us)"
+    " SELECT unnest(string_to_array(:subjects, chr(10))), 1, :marked_us"
     " ON CONFLICT (subject) DO UPDATE SET generation = ledger_pending.generation + 1"
-).bindparams(bindparam("subjects", type_=ARRAY(Text)), bindparam("marked_us", type_=BigInteger))
+).bindparams(bindparam("subjects", type_=Text), bindparam("marked_us", type_=BigInteger))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ def mark(conn: Connection, subjects: Sequence[Subject], now: datetime) -> None:
         return
     ordered = sorted(set(subjects))
     if bulk.is_postgresql(conn):
-        conn.execute(_MARK_MANY, {"subjects": ordered, "marked_us": to_us(now)})
+        conn.execute(_MARK_MANY, {"subjects": "\n".join(ordered), "marked_us": to_us(now)})
         return
     again = {"generation": p.c.generation + 1}
     statement = bulk.upsert_into(conn, p).on_conflict_do_update(index_elements=[p.c.subject], set_=again)

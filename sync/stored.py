@@ -82,12 +82,17 @@ def _event(row: Any, stream: Stream, sealer: Sealer) -> Event:
     )  # fmt: skip
 
 
+def _order(event: Event) -> tuple[int, str, str, int]:
+    origin = event.stream.origin
+    return event.lamport, origin.node, origin.epoch, event.seq
+
+
 def _in_order(events: list[Event]) -> list[Event]:
     """Sorted and deduplicated. Only a node's own second envelope counts as the same fact: otherwise anyone could
     hide another node's event behind a copy with a lower lamport number."""
     if len(events) == 1:
         return events
-    events.sort(key=lambda event: (event.lamport, str(event.stream.origin), event.seq))
+    events.sort(key=_order)
     first: dict[tuple[str, str], Event] = {}
     for event in events:
         first.setdefault((event.stream.origin.node, event.event_id), event)
