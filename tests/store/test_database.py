@@ -127,7 +127,6 @@ def test_a_copy_of_files_taken_after_closing_is_a_whole_database(town: Township,
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.xfail(strict=True, reason="the engines do not hide parameters yet")
 def test_a_failed_statement_does_not_quote_what_a_citizen_said(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:
