@@ -155,10 +155,8 @@ class _Conversation:
                 conn, peer.node, last_contact_us=to_us(now), offset_s=self._report.clock_offset_s,
                 version=answer.versions.software, unsent_count=unsent.count,
                 oldest_unsent_us=None if unsent.oldest_at is None else to_us(unsent.oldest_at),
+                **({"last_verified_us": to_us(now), **peers.NO_ERROR} if answer.equal else {}),
             )  # fmt: skip
-            if answer.equal:
-                peers.record_contact(conn, peer.node, last_verified_us=to_us(now))
-                peers.clear_error(conn, peer.node)
 
     def _adopt_grants(self, answer: wire.HelloAnswer) -> bool:
         """Our scopes are the hub's to decide; whether they changed. What we may read, the hub may write to us."""

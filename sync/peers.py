@@ -211,6 +211,10 @@ def remember_batch_bytes(conn: Connection, node: str, size: int) -> None:
     conn.execute(update(sync_peers).where(sync_peers.c.node == node).values(batch_bytes=size))
 
 
+# What equality settles, whatever stopped the exchange before.
+NO_ERROR: Final[dict[str, None]] = {"last_error_code": None, "last_error_data": None, "last_error_us": None}
+
+
 # --- contacts --------------------------------------------------------------------------------------------------
 
 
@@ -224,10 +228,6 @@ def record_error(conn: Connection, peer: str, error: SyncError, now: datetime) -
     """Remember by name why the last exchange stopped."""
     data = json.dumps(error.data, ensure_ascii=False)
     record_contact(conn, peer, last_error_code=error.code, last_error_data=data, last_error_us=to_us(now))
-
-
-def clear_error(conn: Connection, peer: str) -> None:
-    record_contact(conn, peer, last_error_code=None, last_error_data=None, last_error_us=None)
 
 
 def find_contact(conn: Connection, peer: str) -> Contact:

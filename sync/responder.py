@@ -61,18 +61,18 @@ class Responder:
 
     def _answer_peer(self, envelope: Envelope) -> bytes:
         """One transaction for the whole request; when it is refused, a second one remembers why."""
-        head, replica = envelope.head, self._replica
-        with replica.engine.begin() as conn:
-            sender = peers.get_peer(conn, head.sender)
-        envelope.verify("request", sender.public_key)
+        head, replica, proven = envelope.head, self._replica, False
         try:
             with replica.engine.begin() as conn:
+                envelope.verify("request", peers.get_peer(conn, head.sender).public_key)
+                proven = True
                 peer = peers.admit(conn, head.sender, head.epoch, head.counter)
                 payload = self._answers[head.verb](conn, peer, envelope)
                 replica.reached(f"{head.verb}.before_commit")
         except SyncError as error:
-            with replica.engine.begin() as conn:
-                peers.record_error(conn, sender.node, error, replica.now())
+            if proven:  # nobody else may write into a station's contact
+                with replica.engine.begin() as conn:
+                    peers.record_error(conn, head.sender, error, replica.now())
             raise
         replica.reached(f"{head.verb}.after_commit")
         return wire.enclose(replica.identity, "answer", self._head(envelope), payload)
@@ -86,28 +86,31 @@ class Responder:
         hello, now, replica = wire.decode(envelope.payload, wire.Hello), self._replica.now(), self._replica
         heads = replica.shared_heads(conn, peer)
         equal = hello.summary == digest(heads)
-        self._note_hello(conn, peer, envelope, hello, now)
+        self._note_hello(conn, envelope, hello, equal, now)
         if equal:
             acknowledged.acknowledge(conn, peer.node, heads, envelope.head.counter, now)
-            peers.record_contact(conn, peer.node, last_verified_us=to_us(now))
-            peers.clear_error(conn, peer.node)
         answer = wire.HelloAnswer(
             equal=equal, heads=[] if equal else wire.dump_heads(heads),
             held=[] if equal else replica.held(conn, peer),
-            read_scopes=list(peer.read_scopes), write_scopes=list(peer.write_scopes),
+            read_scopes=[] if equal else list(peer.read_scopes),
+            write_scopes=[] if equal else list(peer.write_scopes),
             name=self._info.name, versions=replica.versions(conn),
             receipt=replica.receipt(conn, peer) if equal and hello.receipt_wanted else None,
         )  # fmt: skip
         return wire.encode(answer)
 
-    def _note_hello(self, conn: Connection, peer: Peer, envelope: Envelope, hello: wire.Hello, now: datetime) -> None:
-        offset_s = (envelope.head.clock_us - to_us(now)) / 1e6
-        peers.record_contact(
-            conn, peer.node, last_contact_us=to_us(now), unsent_count=hello.unsent,
-            oldest_unsent_us=_instant(hello.oldest_unsent_us), version=hello.versions.software, offset_s=offset_s,
-        )  # fmt: skip
-        if hello.trouble is not None:
-            peers.record_contact(conn, peer.node, last_error_code=hello.trouble, last_error_us=to_us(now))
+    def _note_hello(self, conn: Connection, envelope: Envelope, hello: wire.Hello, equal: bool, now: datetime) -> None:
+        """What the sender said about itself. Equality settles whatever stopped it before."""
+        said: dict[str, int | float | str | None] = {
+            "last_contact_us": to_us(now), "unsent_count": hello.unsent, "version": hello.versions.software,
+            "oldest_unsent_us": _instant(hello.oldest_unsent_us),
+            "offset_s": (envelope.head.clock_us - to_us(now)) / 1e6,
+        }  # fmt: skip
+        if equal:
+            said |= {"last_verified_us": to_us(now), **peers.NO_ERROR}
+        elif hello.trouble is not None:
+            said |= {"last_error_code": hello.trouble, "last_error_us": to_us(now)}
+        peers.record_contact(conn, envelope.head.sender, **said)
 
     def _push(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
         replica, now = self._replica, self._replica.now()

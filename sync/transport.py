@@ -69,7 +69,7 @@ class HttpTransport:
         self._session.verify = ca_file or True
         self._session.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._session.headers.clear()
-        self._session.headers.update({"User-Agent": software, "Content-Type": CONTENT_TYPE, "Accept": CONTENT_TYPE})
+        self._session.headers.update({"User-Agent": software, "Content-Type": CONTENT_TYPE})
 
     def post(self, verb: str, body: bytes) -> bytes:
         deadline = self._monotonic() + self._total_s

@@ -86,7 +86,7 @@ class Hello(_Message, frozen=True, array_like=True, kw_only=True):
 
 
 class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
-    """`equal`, or else the answering side's heads. Scopes are the asking side's grants, as the answering side has them.
+    """`equal`, or else the answering side's heads and grants: the asking side's scopes, as the answering side has them.
 
     `wait_s` asks the sender to come back later; `held` names ranges (first, last) that wait for what precedes them.
     """
