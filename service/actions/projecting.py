@@ -7,18 +7,18 @@ reason, and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete
 
 from config import jobs
 from service.node import Node
-from service.store import node_facts
+from service.store import comparing, node_facts
 from service.store.codec import UnreadableFact
 from service.store.masters import KINDS
-from service.store.projectors import Folding, open_opinions, project
+from service.store.projectors import CASE_KINDS, MASTER_KINDS, Folding, open_opinions, pages, project
 from service.store.tables import READ_VERSION, read
 from service.store.unit import MOVES_COVERAGE
 from sync.events import Subject
@@ -79,10 +79,18 @@ def _fold_singly(node: Node) -> tuple[int, int]:
 
 
 def _fold_one(node: Node, connection: Connection, subject: Subject) -> bool:
+    def fold(subjects: list[Subject]) -> None:
+        _fold(node, connection, subjects)
+        node.ledger.clear_pending(connection, subjects)
+
+    return _or_set_aside(node, connection, subject, fold)
+
+
+def _or_set_aside(node: Node, connection: Connection, subject: Subject, fold: Callable[[list[Subject]], None]) -> bool:
+    """Whether this subject could be folded; else it stands in quarantine with a category and a reason."""
     try:
         with connection.begin_nested():
-            _fold(node, connection, [subject])
-            node.ledger.clear_pending(connection, [subject])
+            fold([subject])
         return True
     except Exception as error:
         category = "schema" if isinstance(error, UnreadableFact) else "handler"
@@ -119,39 +127,39 @@ def rebuild_if_outdated(node: Node) -> bool:
 
 
 def rebuild(node: Node) -> int:
-    """Empty the read tables and fold every subject of the ledger again; gives their number. All or nothing."""
+    """Empty the read tables and fold every subject of the ledger again; gives their number. All or nothing.
+
+    A subject that cannot be folded is set aside; one that was set aside and can be folded now comes back.
+    """
     with node.engine.begin() as connection:
         for table in read.sorted_tables:
             connection.execute(delete(table))
-        count = _refold(node, connection)
+        aside = frozenset(one.subject for one in node.ledger.quarantined(connection))
+        count = 0
+        for kinds in (MASTER_KINDS, CASE_KINDS):
+            for page in pages(connection, node.ledger, kinds, BATCH):
+                _refold(node, connection, page, aside)
+                count += len(page)
+            node_facts.masters_changed(connection)
         node_facts.put(connection, "read_version", READ_VERSION)
-        node_facts.masters_changed(connection)
     return count
 
 
-def _refold(node: Node, connection: Connection) -> int:
-    count = 0
-    for prefixes in (_MASTER_PREFIXES, ("opinion/", "reception/")):
-        for page in _pages(node, connection, prefixes):
-            project(connection, node.ledger, page, _folding(node, connection))
-            count += len(page)
-        node_facts.masters_changed(connection)
-    return count
+def _refold(node: Node, connection: Connection, page: list[Subject], aside: frozenset[Subject]) -> None:
+    """Without locks, of which a whole ledger would need too many: nothing else writes while a node rebuilds."""
 
+    def fold(subjects: list[Subject]) -> None:
+        project(connection, node.ledger, subjects, _folding(node, connection))
+        for subject in aside.intersection(subjects):
+            node.ledger.release(connection, subject)
 
-def _pages(node: Node, connection: Connection, prefixes: tuple[str, ...]) -> Iterator[list[Subject]]:
-    for prefix in prefixes:
-        after: str | None = None
-        while page := node.ledger.subjects(connection, prefix, after, BATCH):
-            yield page
-            after = page[-1]
-
-
-class _Differences(Exception):
-    """Carries the result out of the transaction that must not commit."""
-
-    def __init__(self, found: dict[str, int]) -> None:
-        self.found = found
+    try:
+        with connection.begin_nested():
+            fold(page)
+    except Exception as error:  # noqa: BLE001  one bad subject: found and set aside one by one, below
+        log.warning("projection.batch_failed", reason=type(error).__name__)
+        for subject in page:
+            _or_set_aside(node, connection, subject, fold)
 
 
 def differences(node: Node) -> dict[str, int]:
@@ -160,22 +168,5 @@ def differences(node: Node) -> dict[str, int]:
     Pending subjects are folded first, since a row that is about to change is not wrong.
     """
     sweep(node)
-    try:
-        with node.engine.begin() as connection:
-            before = _snapshot(connection)
-            for table in read.sorted_tables:
-                connection.execute(delete(table))
-            _refold(node, connection)
-            after = _snapshot(connection)
-            raise _Differences({name: len(before[name] ^ after[name]) for name in before})
-    except _Differences as result:
-        return result.found
-    finally:
-        node.forget_town()
-
-
-def _snapshot(connection: Connection) -> dict[str, set[tuple[object, ...]]]:
-    return {
-        table.name: {tuple(row) for row in connection.execute(select(table))}
-        for table in read.sorted_tables
-    }  # fmt: skip
+    with comparing.snapshot(node.engine) as connection:
+        return comparing.differences(connection, node.ledger, _folding(node, connection))

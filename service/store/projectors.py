@@ -6,8 +6,8 @@ order, or from an empty table gives the same rows; `rebuild` and the check comma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, Connection, select
@@ -26,6 +26,9 @@ from sync.ledger import Ledger
 
 Rows = dict[str, list[Row]]
 
+MASTER_KINDS = tuple(sorted(masters.KINDS))  # folded first, because cases are folded with them
+CASE_KINDS = ("opinion", "reception")
+
 # Where the rows of a subject stand, by its kind: the columns that name it there.
 _HOMES: dict[str, tuple[Column[str], ...]] = {
     "master": (tables.masters.c.subject,),
@@ -42,30 +45,62 @@ class Folding:
     hub_nodes: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What subjects come to: by kind of home the keys they have there, and by table the rows they should have."""
+
+    keys: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in _HOMES})
+    rows: Rows = field(default_factory=lambda: {name: [] for name in tables.read.tables})
+
+    def homes(self) -> Iterator[tuple[Column[str], list[str], list[Row]]]:
+        """Each column that names subjects, with the keys looked at and all rows that belong to them."""
+        for kind, columns in _HOMES.items():
+            for column in columns if self.keys[kind] else ():
+                yield column, self.keys[kind], self.rows[column.table.name]
+
+
+def fold_subjects(connection: Connection, ledger: Ledger, subjects: Sequence[Subject], folding: Folding) -> Folded:
+    """Fold these subjects and write nothing. Raises codec.UnreadableFact for a broken body."""
+    events = ledger.read_subjects(connection, subjects)
+    folded = placed(subjects)
+    for kind, keys in folded.keys.items():
+        for key in keys:
+            subject = Subject(key if kind == "master" else f"{kind}/{key}")
+            _MAKERS[kind](key, events.get(subject, []), folding, folded.rows)
+    return folded
+
+
+def placed(subjects: Sequence[Subject]) -> Folded:
+    """Where these subjects have rows, before anything is folded; most have none."""
+    folded = Folded()
+    for subject in subjects:
+        kind, _, key = subject.partition("/")
+        if kind in masters.KINDS:
+            folded.keys["master"].append(subject)
+        elif kind in folded.keys:
+            folded.keys[kind].append(key)
+    return folded
+
+
 def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject], folding: Folding) -> bool:
     """Fold these subjects and write their rows; True when master data changed.
 
     The caller holds the subjects' locks and the transaction. Raises codec.UnreadableFact for a broken body.
     """
-    events = ledger.read_subjects(connection, subjects)
-    rows: Rows = {name: [] for name in tables.read.tables}
-    keys: dict[str, list[str]] = {kind: [] for kind in _HOMES}
-    for subject in subjects:
-        kind, key = _place(subject)
-        if kind in _HOMES:
-            keys[kind].append(key)
-            _MAKERS[kind](key, events.get(subject, []), folding, rows)
-    for kind, homes in _HOMES.items():
-        for column in homes if keys[kind] else ():
-            replace_rows(connection, column, keys[kind], rows[column.table.name])
-    _raise_numbers(connection, rows["numbers"])
-    return bool(keys["master"])
+    folded = fold_subjects(connection, ledger, subjects, folding)
+    for column, keys, rows in folded.homes():
+        replace_rows(connection, column, keys, rows)
+    _raise_numbers(connection, folded.rows["numbers"])
+    return bool(folded.keys["master"])
 
 
-def _place(subject: Subject) -> tuple[str, str]:
-    """The kind of home a subject has, and its key there: master data share one table."""
-    kind, _, key = subject.partition("/")
-    return ("master", subject) if kind in masters.KINDS else (kind, key)
+def pages(connection: Connection, ledger: Ledger, kinds: Iterable[str], size: int) -> Iterator[list[Subject]]:
+    """All subjects of these kinds that the ledger holds, `size` at a time."""
+    for kind in kinds:
+        after: str | None = None
+        while page := ledger.subjects(connection, f"{kind}/", after, size):
+            yield page
+            after = page[-1]
 
 
 def _records(events: list[Event], folding: Folding) -> list[Recorded]:
@@ -161,13 +196,19 @@ def _number_rows(opinion: Opinion) -> list[Row]:
 
 def _raise_numbers(connection: Connection, rows: list[Row]) -> None:
     """Never lower: another transaction may have gone further since we read."""
-    highest: dict[str, int] = {}
-    for row in rows:
-        highest[row["series"]] = max(highest.get(row["series"], 0), row["last"])
+    highest = highest_numbers(rows)
     if not highest:
         return
     statement = _RAISE[connection.dialect.name]
     connection.execute(statement, [{"series": s, "last": n} for s, n in sorted(highest.items())])
+
+
+def highest_numbers(rows: Iterable[Row]) -> dict[str, int]:
+    """The last number of each series that these cases have used."""
+    highest: dict[str, int] = {}
+    for row in rows:
+        highest[row["series"]] = max(highest.get(row["series"], 0), row["last"])
+    return highest
 
 
 def _raise(insert: Any) -> Any:

@@ -15,12 +15,15 @@ from sqlalchemy import delete, select, update
 from service.actions import covering, escalating, following_up, handling, master_data, projecting, receptions, routing
 from service.actions.following_up import FollowUpForm
 from service.actions.handling import ReplyForm
+from service.domain import facts as f
 from service.domain.coverage_mapping import coverage_to_mapping
 from service.domain.people import Reporter
 from service.domain.refusals import Refused
-from service.store import node_facts, schema, tables
+from service.store import codec, comparing, node_facts, schema, tables
+from service.store.projectors import Folding
 from service.store.unit import Unit
-from sync.events import Subject
+from sync.events import EventDraft, Subject
+from sync.tables import ledger_events
 from tests.actions.township import PEOPLE, QIANDONG, Township, copy_folder, dispatch_form, hub_settings, open_town
 
 # Everything a page can ask for, with a die for what its form says; most of it is refused most of the time.
@@ -185,6 +188,66 @@ def test_a_row_that_no_fact_gives_is_found_and_gone_after_a_rebuild(any_town: To
     projecting.rebuild(any_town.node)
     with any_town.node.reading() as connection:
         assert list(connection.execute(select(tables.opinions.c.id)).scalars()) == [key]
+
+
+def broken(town: Township) -> Subject:
+    """A subject that was set aside, because nobody can read its body."""
+    subject = Subject("opinion/" + "f" * 32)
+    draft = EventDraft(kind="opinion.registered", version=1, subject=subject, body=b"{}", occurred_at=town.clock.at,
+                       author="liaison|l1|林联络")  # fmt: skip
+    with town.node.engine.begin() as connection:
+        town.node.ledger.append(connection, town.node.station_scope("qd"), [draft])
+        town.node.ledger.mark_pending(connection, [subject])
+    assert projecting.sweep(town.node).quarantined == 1
+    return subject
+
+
+def test_one_bad_subject_stops_neither_the_check_nor_a_rebuild(any_town: Township) -> None:
+    any_town.dispatch(any_town.register())
+    broken(any_town)
+    live = rows(any_town)
+    assert set(projecting.differences(any_town.node).values()) == {0}
+    projecting.rebuild(any_town.node)
+    assert rows(any_town) == live
+    with any_town.node.reading() as connection:
+        assert len(any_town.node.ledger.quarantined(connection)) == 1
+
+
+def test_a_rebuild_brings_back_what_the_new_program_can_fold(any_town: Township) -> None:
+    subject = broken(any_town)
+    body = codec.encode(f.OpinionRegistered(reg_no="QD-2026-0900", tracking="x", station="qd", source="visit",
+                                            title="t", body="b"))  # fmt: skip
+    with any_town.node.engine.begin() as connection:
+        connection.execute(update(ledger_events).where(ledger_events.c.subject == subject).values(body=body))
+    projecting.rebuild(any_town.node)
+    projecting.sweep(any_town.node)
+    with any_town.node.reading() as connection:
+        assert any_town.node.ledger.quarantined(connection) == []
+        assert list(connection.execute(select(tables.opinions.c.reg_no)).scalars()) == ["QD-2026-0900"]
+    assert set(projecting.differences(any_town.node).values()) == {0}
+
+
+def test_a_subject_that_waits_is_not_compared(any_town: Township) -> None:
+    """Between the last fold and the look more may arrive; what will be folded in a moment is not wrong."""
+    key = any_town.register()
+    any_town.register()
+    with any_town.node.engine.begin() as connection:
+        any_town.node.ledger.mark_pending(connection, [Subject(f"opinion/{key}")])
+        connection.execute(update(tables.opinions).where(tables.opinions.c.id == key).values(state="closed"))
+    with comparing.snapshot(any_town.node.engine) as connection:
+        folding = Folding(town=any_town.snapshot(), hub_nodes=any_town.node.hub_nodes)
+        assert set(comparing.differences(connection, any_town.node.ledger, folding).values()) == {0}
+
+
+def test_the_check_holds_up_nobody(pg_town: Township) -> None:
+    """A hub is checked while its clerks work: the look takes no lock that a unit of work would wait for."""
+    key = pg_town.register()
+    with comparing.snapshot(pg_town.node.engine) as connection:
+        folding = Folding(town=pg_town.snapshot(), hub_nodes=pg_town.node.hub_nodes)
+        assert set(comparing.differences(connection, pg_town.node.ledger, folding).values()) == {0}
+        pg_town.dispatch(key)
+        projecting.rebuild(pg_town.node)
+        assert set(comparing.differences(connection, pg_town.node.ledger, folding).values()) == {0}
 
 
 def test_a_newer_version_of_the_tables_is_built_from_the_ledger_at_start(any_town: Township) -> None:
