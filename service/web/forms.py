@@ -22,12 +22,12 @@ UNREADABLE = -1  # below every range, so that the domain never takes it
 
 
 class Form:
-    """One form on one page. `errors` holds sentences by field, `notice` one for the whole form."""
+    """One form on one page. `errors` holds what is wrong by field, `notice` one sentence for the whole form."""
 
     def __init__(self, typed: MultiDict[str, str], *, sent: bool) -> None:
         self.typed = typed
         self.sent = sent
-        self.errors: dict[str, list[str]] = {}
+        self.errors: dict[str, list[Refused]] = {}
         self.notice = ""
         self.status = 200
         self._unreadable: dict[str, Invalid] = {}
@@ -111,11 +111,15 @@ class Form:
         problems = refusal.problems if isinstance(refusal, InvalidForm) else (refusal,)
         kept = [problem for problem in problems if problem.field not in self._unreadable]
         for problem in sorted([*self._unreadable.values(), *kept], key=self._place):
-            sentence = words.refusal(problem)
             if problem.field is None:
-                self.notice = sentence
-            elif sentence not in self.errors.setdefault(problem.field, []):
-                self.errors[problem.field].append(sentence)
+                self.notice = words.refusal(problem)
+            else:
+                self.errors.setdefault(problem.field, []).append(problem)
+
+    def said(self, name: str, label: str = "") -> str:
+        """What is wrong with a field, naming it as the page labels it; "" if nothing is."""
+        sentences = [words.refusal(problem, label) for problem in self.errors.get(name, ())]
+        return " ".join(dict.fromkeys(sentences))
 
     def _place(self, problem: Refused) -> int:
         """Where the field stands on the page: browsers send fields in that order, those not chosen not at all."""

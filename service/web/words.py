@@ -297,13 +297,13 @@ def choices(group: str, *codes: str) -> list[tuple[str, str]]:
     return [(code, word(code, group)) for code in codes or LABELS[group]]
 
 
-def refusal(refused: Refused) -> str:
-    """The sentence for a refusal, naming its field; a code this page does not know yet is shown as it is."""
-    field = word(refused.field, "field") if refused.field else ""
-    label = LABELS["refusal"].get(refused.code)
-    if label is None:
+def refusal(refused: Refused, label: str = "") -> str:
+    """The sentence for a refusal, naming its field (by its label); a code this page does not know is shown as it is."""
+    field = label or (word(refused.field, "field") if refused.field else "")
+    sentence = LABELS["refusal"].get(refused.code)
+    if sentence is None:
         return gettext("系统没有接受(代码 %(code)s)。", code=refused.code)
-    return gettext(label, **{"field": field, **refused.data})
+    return gettext(sentence, **{"field": field, **refused.data})
 
 
 def sync_error(code: str) -> str:

@@ -66,11 +66,11 @@ def person(
         base_url=house.url, viewport=viewport, java_script_enabled=scripts, locale="zh-CN",
         timezone_id="Asia/Shanghai", reduced_motion="reduce",
     )  # fmt: skip
-    context.add_cookies([{"name": "language", "value": language, "url": house.url}])
     context.set_default_timeout(8000)
     troubles = Troubles()
     troubles.watch(context)
     page = context.new_page()
+    speak(page, house, language)
     try:
         yield page
         troubles.assert_none()
@@ -99,6 +99,11 @@ def signed_in(
 
 
 _SESSIONS: dict[tuple[str, str], list[Any]] = {}
+
+
+def speak(page: Page, house: House, language: str) -> None:
+    """The language of the pages that come, as the link in the head would set it."""
+    page.context.add_cookies([{"name": "language", "value": language, "url": house.url}])
 
 
 def sign_in(page: Page, username: str) -> None:
