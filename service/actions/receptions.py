@@ -19,7 +19,7 @@ class HeldReception:
 
     form: str
     held_on: date | None
-    headcount: int
+    headcount: int | None
     area: str = ""
     deputies: tuple[str, ...] = ()
     note: str = ""
@@ -34,6 +34,8 @@ def hold(unit: Unit, new: HeldReception, station_code: str) -> str:
         raise Invalid("held_on")
     if new.held_on > unit.today:
         raise Invalid("held_on", "not_in_future")
+    if new.headcount is None:
+        raise Invalid("headcount")
     if not 0 <= new.headcount <= HEADCOUNT_MAX:
         raise Invalid("headcount", "out_of_range", low=0, high=HEADCOUNT_MAX)
     if new.area and new.area not in unit.town.areas:

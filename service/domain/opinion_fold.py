@@ -311,6 +311,7 @@ def _reopened(o: Opinion, fact: f.Reopened, r: Recorded) -> None:
     if o.state is not State.REPLIED:
         _start(o, "K0", r.occurred_at)
     o.reopened += 1
+    o.reopen_reason = (o.reopen_asked.reason if o.reopen_asked else "") or fact.reason
     o.reopen_asked, o.closed_at, o.closed_by, o.outcome, o.solved_on = None, None, None, "", None
     o.state = State.REOPENED
     _start(o, "K1", r.occurred_at, rule="redispatch")

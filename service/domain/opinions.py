@@ -149,6 +149,7 @@ class Opinion:
     ratings: list[tuple[datetime, f.Rated]] = field(default_factory=list)
     reopen_asked: f.ReopenRequested | None = None
     reopened: int = 0
+    reopen_reason: str = ""
     explained: f.Explained | None = None
     questions: tuple[str, ...] = ()
     paused_from: State | None = None

@@ -65,6 +65,7 @@ class Limits:
     transfer_people: int = 10  # route test
     transfer_reports: int = 3  # route test
     yellow_card_days: int = 90  # natural days within which a unit's yellow cards add up
+    silent_wd: int = 2  # without contact for so long, a station is telephoned
     clock_offset_s: int = 300  # a node clock further off is flagged
     provisional_margin_wd: int = 20  # how long a level waits that rests on an unpublished year
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from sqlalchemy import Connection, select
 
 from service.store.tables import node_facts
@@ -18,5 +20,9 @@ def put(connection: Connection, key: str, value: str) -> None:
 
 
 def masters_changed(connection: Connection) -> None:
-    """Tell every process of this node that its snapshot of the town is out of date."""
-    put(connection, "masters_version", str(int(get(connection, "masters_version") or "0") + 1))
+    """Tell every process of this node that its snapshot of the town is out of date.
+
+    The version is a name, not a count: two changes at once never share one, and one that was rolled back never
+    comes back.
+    """
+    put(connection, "masters_version", uuid4().hex)

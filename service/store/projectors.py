@@ -134,6 +134,7 @@ def opinion_row(opinion: Opinion, town: Town) -> Row:
         "affected": reg.affected, "urgency": reg.urgency, "sensitive": reg.sensitive,
         "state": opinion.state.value, "route": opinion.route, "outcome": opinion.outcome,
         "unit": assignment.unit if assignment else "",
+        "co_units": f",{','.join(assignment.co_units)}," if assignment and assignment.co_units else "",
         "dispatch_no": assignment.dispatch_no if assignment else "",
         "registered_at": opinion.registered_at, "received_at": opinion.received_at,
         "dispatched_at": assignment.dispatched_at if assignment else None,
@@ -142,9 +143,14 @@ def opinion_row(opinion: Opinion, town: Town) -> Row:
         "reopened": opinion.reopened, "reopen_asked": opinion.reopen_asked is not None,
         "clock": now.clock_id, "clock_kind": now.kind, "due_on": now.due_on, "due_at": now.due_at,
         "provisional": now.provisional, "next_step_at": now.next_step_at,
-        "level": max((card.level for card in opinion.cards if not card.revoked), default=-1),
+        "level": max((card.level for card in _cards_of(opinion, now.clock_id)), default=-1),
         "unknown": opinion.unknown,
     }  # fmt: skip
+
+
+def _cards_of(opinion: Opinion, clock_id: str) -> list[Card]:
+    """Cards that stand on this clock: what an earlier clock earned is told by the timeline, and urges nobody."""
+    return [card for card in opinion.cards if card.clock == clock_id and not card.revoked]
 
 
 def _card_rows(opinion: Opinion) -> list[Row]:

@@ -45,6 +45,7 @@ class OpinionRow:
     state: State
     route: str
     unit: str
+    co_units: str
     dispatch_no: str
     outcome: str
     registered_at: datetime
@@ -118,10 +119,15 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpinionFilter:
-    """Which opinions; None and "" leave a field open. `text` looks in title and numbers."""
+    """Which opinions; None and "" leave a field open. `text` looks in title and numbers.
+
+    `unit` handles a case (主办), `co_unit` helps (会办), `involves` is either.
+    """
 
     station: str | None = None
-    unit: str | None = None
+    involves: str | None = None
+    unit: str = ""
+    co_unit: str = ""
     states: frozenset[State] = frozenset()
     area: str = ""
     category: str = ""
@@ -139,21 +145,26 @@ class OpinionFilter:
 
     @classmethod
     def within(cls, actor: Actor) -> OpinionFilter:
-        """Everything this actor may see: a station its own cases, a unit what was dispatched to it.
+        """Everything this actor may see: a station its own cases, a unit what it handles or helps with.
 
         An administrator keeps the accounts and sees no opinion at all.
         """
         if not actor.may(Step.SEE_OPINIONS):
-            return cls(station=NOWHERE, unit=NOWHERE)
-        return cls(station=actor.station, unit=(actor.unit or NOWHERE) if actor.of_unit else None)
+            return cls(station=NOWHERE, involves=NOWHERE)
+        return cls(station=actor.station, involves=(actor.unit or NOWHERE) if actor.of_unit else None)
 
     def narrowed(self, **changes: Any) -> OpinionFilter:
         """The same with more fields set; the actor's own bounds cannot be widened by what a form says."""
         kept = {name: value for name, value in changes.items() if not self._bounds(name)}
         return replace(self, **kept)
 
+    def admits(self, row: OpinionRow) -> bool:
+        """Whether the actor's own bounds let this case be seen."""
+        involved = (row.unit, *row.co_units.strip(",").split(","))
+        return self.station in (None, row.station) and (self.involves is None or self.involves in involved)
+
     def _bounds(self, name: str) -> bool:
-        return name in ("station", "unit") and getattr(self, name) is not None
+        return name in ("station", "involves") and getattr(self, name) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,14 +235,22 @@ def similar_opinions(
 
 def _conditions(wanted: OpinionFilter) -> list[ColumnElement[bool]]:
     c = opinions.c
-    same = {c.station: wanted.station, c.unit: wanted.unit}
-    given = {c.area: wanted.area, c.category: wanted.category, c.route: wanted.route, c.outcome: wanted.outcome,
-             c.urgency: wanted.urgency}  # fmt: skip
-    found = [column == value for column, value in same.items() if value is not None]
-    found += [column == value for column, value in given.items() if value]
+    given = {c.unit: wanted.unit, c.area: wanted.area, c.category: wanted.category, c.route: wanted.route,
+             c.outcome: wanted.outcome, c.urgency: wanted.urgency}  # fmt: skip
+    found = [column == value for column, value in given.items() if value]
+    if wanted.station is not None:
+        found.append(c.station == wanted.station)
+    if wanted.involves is not None:
+        found.append(or_(c.unit == wanted.involves, _helps(wanted.involves)))
+    if wanted.co_unit:
+        found.append(_helps(wanted.co_unit))
     if wanted.states:
         found.append(c.state.in_(sorted(state.value for state in wanted.states)))
     return [*found, *_times(wanted), *_marks(wanted)]
+
+
+def _helps(unit: str) -> ColumnElement[bool]:
+    return opinions.c.co_units.contains(f",{unit},", autoescape=True)
 
 
 def _times(wanted: OpinionFilter) -> Iterable[ColumnElement[bool]]:

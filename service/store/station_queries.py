@@ -29,7 +29,7 @@ def case(
 ) -> Opinion | None:
     """The opinion with its timeline, folded from the ledger; None when there is none within these bounds."""
     row = queries.opinion(connection, opinion_id)
-    if row is None or (within.station or row.station) != row.station or (within.unit or row.unit) != row.unit:
+    if row is None or not within.admits(row):
         return None
     subject = Subject(f"opinion/{opinion_id}")
     events = ledger.read_subjects(connection, [subject]).get(subject, [])

@@ -109,6 +109,7 @@ opinions = Table(
     Column("state", String(20), nullable=False),
     Column("route", String(10), nullable=False),
     Column("unit", String(40), nullable=False),
+    Column("co_units", Text, nullable=False),  # ",road,water,"; "" = none
     Column("dispatch_no", String(30), nullable=False),
     Column("outcome", String(1), nullable=False),
     Column("registered_at", Instant, nullable=False),
@@ -124,7 +125,7 @@ opinions = Table(
     Column("due_on", Date),
     Column("due_at", Instant),
     Column("provisional", Boolean, nullable=False),
-    Column("level", SmallInteger, nullable=False),  # highest card not revoked, -1 = none
+    Column("level", SmallInteger, nullable=False),  # of that clock's cards, revoked ones aside, the highest; -1 = none
     Column("next_step_at", Instant),  # when the sweep must look again
     Column("unknown", Integer, nullable=False),  # facts of a newer version
 )  # fmt: skip

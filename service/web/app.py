@@ -80,12 +80,12 @@ def _machines(node: Node) -> tuple[Blueprint, ...]:
 
 def _navigation(node: Node) -> tuple[desk.NavItem, ...]:
     """What the head of a page offers; the first item an actor may see is where signing in leads."""
-    at_desk = (workbench.NAVIGATION, registration.NAVIGATION, opinions.NAVIGATION, reception.NAVIGATION)
     if not node.is_hub:
-        return (*at_desk, sync_state.NAVIGATION, account_pages.NAVIGATION)
+        return (workbench.NAVIGATION, registration.NAVIGATION, opinions.NAVIGATION, reception.NAVIGATION,
+                sync_state.NAVIGATION, account_pages.NAVIGATION)  # fmt: skip
     from service.web import hub
 
-    return (*hub.NAVIGATION, *at_desk)
+    return hub.NAVIGATION
 
 
 def _next_steps(node: Node) -> tuple[desk.NextStep, ...]:

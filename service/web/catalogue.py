@@ -21,7 +21,7 @@ from babel.messages.pofile import read_po, write_po
 
 HERE = Path(__file__).parent
 KEYWORDS = {"_": None, "gettext": None, "lazy_gettext": None, "N_": None}
-_OPTIONS = {"trim_blocks": "true", "lstrip_blocks": "true", "extensions": "jinja2.ext.do"}
+_OPTIONS = {"trim_blocks": "true", "lstrip_blocks": "true", "extensions": "jinja2.ext.do", "silent": "false"}
 
 _HEADER = rb"""msgid ""
 msgstr ""

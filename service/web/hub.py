@@ -12,12 +12,16 @@ from service.web import (
     dispatching,
     hub_words,
     inbox,
+    opinions,
+    reception,
+    registration,
     reviewing,
     stations_board,
     supervision,
     sync_api,
     town_data,
     unit_desk,
+    workbench,
 )
 from sync.exchange import Responder
 from sync.limits import Limits
@@ -31,8 +35,9 @@ BLUEPRINTS = (
 
 # The first entry that an actor may see is where their day begins.
 NAVIGATION = (
-    inbox.NAVIGATION, unit_desk.NAVIGATION, supervision.NAVIGATION, reviewing.NAVIGATION,
+    inbox.NAVIGATION, unit_desk.NAVIGATION, supervision.NAVIGATION, opinions.NAVIGATION, reviewing.NAVIGATION,
     stations_board.NAVIGATION, coverage_page.NAVIGATION, town_data.NAVIGATION, account_pages.NAVIGATION,
+    workbench.NAVIGATION, registration.NAVIGATION, reception.NAVIGATION,
 )  # fmt: skip
 
 NEXT_STEPS = (

@@ -28,7 +28,7 @@ def set_up(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         moment=moment, day=day, level=level_name, short_day=short_day, word=words.word, term=words.term,
-        sync_error=words.sync_error,
+        sync_error=words.sync_error, local_day=local_day, paper_day=paper_day,
     )  # fmt: skip
     app.jinja_env.globals.update(
         choices=words.choices, countdown=countdown, row_countdown=row_countdown, page=Page(),
@@ -47,6 +47,19 @@ def _local(at: datetime) -> datetime:
 def moment(at: datetime | None) -> str:
     """2026-11-23 14:05 by the town's clocks."""
     return "" if at is None else _local(at).strftime("%Y-%m-%d %H:%M")
+
+
+def local_day(at: datetime | None) -> str:
+    """2026-11-23 of a moment, by the town's clocks."""
+    return "" if at is None else _local(at).date().isoformat()
+
+
+def paper_day(on: datetime | date | None) -> str:
+    """2026年11月23日, or 23 Nov 2026: as papers write it."""
+    if on is None:
+        return ""
+    on = _local(on).date() if isinstance(on, datetime) else on
+    return f"{on.day} {on:%b} {on.year}" if _english() else f"{on.year}年{on.month}月{on.day}日"
 
 
 def day(on: date | None) -> str:
@@ -176,6 +189,12 @@ class Page:
     @property
     def navigation(self) -> list[desk.NavItem]:
         return [item for item in desk.desk().navigation if item.shown(desk.actor())] if desk.signed_in() else []
+
+    @property
+    def section(self) -> desk.NavItem | None:
+        """The entry of the navigation under which this page stands, if any."""
+        shown = [item for item in self.navigation if item.endpoint.partition(".")[0] == request.blueprint]
+        return next((item for item in shown if item.endpoint == request.endpoint), shown[0] if shown else None)
 
     @property
     def exchange(self) -> SyncState | None:

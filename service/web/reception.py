@@ -49,8 +49,8 @@ def index() -> Response | tuple[str, int]:
 def _hold(form: Form, station: str) -> None:
     new = HeldReception(
         form=form.raw("form")[:40] or desk.node().new_id(), held_on=form.day("held_on"),
-        headcount=form.number("headcount"), area=form.raw("area"), deputies=form.many("deputies"),
-        note=form.text("note"),
+        headcount=form.number("headcount") if form.text("headcount") else None,
+        area=form.raw("area"), deputies=form.many("deputies"), note=form.text("note"),
     )  # fmt: skip
     try:
         with desk.node().unit(desk.actor()) as unit:

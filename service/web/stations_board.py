@@ -31,7 +31,6 @@ NAVIGATION = desk.NavItem(
     endpoint="stations_board.board", label=N_("站点状态"),
     shown=lambda actor: actor.may(Step.ENROL_NODE) or actor.may(Step.TRANSFER),
 )  # fmt: skip
-SILENT_WD = 2  # working days without contact after which somebody should telephone
 RUNNING = ("open", "paused")  # stations that are expected to answer
 
 
@@ -89,17 +88,18 @@ def _line(town: Town, station: Station, peer: Peer, contact: Contact, now: datet
     policy = town.policy_on(now.date())
     silent = _working_days(town, policy, contact.last_contact_at, now)
     return StationLine(
-        station=station, node=peer.node, contact=contact, state=_state(contact, silent), silent_days=silent,
+        station=station, node=peer.node, contact=contact, silent_days=silent,
+        state=_state(contact, silent, policy.limits.silent_wd),
         waiting_days=_working_days(town, policy, contact.oldest_unsent_at if contact.unsent_count else None, now),
         offset_flagged=abs(contact.offset_s or 0) > policy.limits.clock_offset_s,
         revoked=peer.revoked_after is not None,
     )  # fmt: skip
 
 
-def _state(contact: Contact, silent_days: int) -> str:
+def _state(contact: Contact, silent_days: int, silent_wd: int) -> str:
     if contact.last_contact_at is None:
         return "never"
-    if silent_days >= SILENT_WD:
+    if silent_days >= silent_wd:
         return "silent"
     if contact.unsent_count:
         return "waiting"
@@ -125,8 +125,8 @@ def board() -> str:
         actor.require(Step.ENROL_NODE)
     with desk.looking() as look:
         return render_template(
-            "hub/stations.html", lines=_all_lines(look), may_enrol=actor.may(Step.ENROL_NODE), silent_wd=SILENT_WD,
-            now=look.now, town=look.town,
+            "hub/stations.html", lines=_all_lines(look), may_enrol=actor.may(Step.ENROL_NODE),
+            silent_wd=look.policy.limits.silent_wd, now=look.now, town=look.town,
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from service.actions import escalating
 from service.domain import facts as f
 from service.domain.casework import clock_of
-from service.domain.clocks import Clock
+from service.domain.clocks import Clock, ClockKind
 from service.domain.opinion_fold import fits
 from service.domain.opinions import Card, Opinion
 from service.domain.people import Actor, Step
@@ -53,9 +53,10 @@ NEXT_STEP = desk.NextStep(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardLine:
-    """A case on the board; days are working days, `feedback_late` counts past the day asked for."""
+    """A case on the board and who owes the next step; days are working days, `feedback_late` past the day asked for."""
 
     card: CardRow
+    owner: str
     overdue: int
     feedback_late: int
 
@@ -73,19 +74,39 @@ def board() -> str:
         revoked = queries.revoked_cards(look.connection, since=look.now - timedelta(days=REVOKED_DAYS))
         return render_template(
             "hub/supervision.html", town=look.town,
-            sections=[(level, [_line(look, card) for card in found[level]]) for level in LEVELS_DOWN],
+            sections=[(level, [board_line(look, card) for card in found[level]]) for level in LEVELS_DOWN],
             counts=queries.count_supervised(look.connection, unit=unit, station=actor.station),
             revoked=() if unit is not None or actor.station is not None else revoked,
             may_revoke=actor.may(Step.REVOKE_CARD),
         )  # fmt: skip
 
 
-def _line(look: Look, card: CardRow) -> BoardLine:
+def board_line(look: Look, card: CardRow) -> BoardLine:
     calendar, today = look.town.calendar, look.today
     overdue = calendar.overdue(card.due_on, today).days if card.due_on else 0
     waits = card.awaits_feedback() and card.feedback_due is not None
     late = calendar.overdue(card.feedback_due, today).days if waits and card.feedback_due else 0
-    return BoardLine(card=card, overdue=overdue, feedback_late=late)
+    return BoardLine(
+        card=card,
+        owner=_owner(look, card.station, card.clock.split(":")[1], card.unit),
+        overdue=overdue,
+        feedback_late=late,
+    )
+
+
+def _owner(look: Look, station: str, clock_kind: str, unit: str) -> str:
+    """Units owe what they were given, the township's desk the screening, the station answers and follow-ups."""
+    if clock_kind == ClockKind.SCREENING:
+        return _("乡镇受理台")
+    of_unit = clock_kind in (ClockKind.HANDLING, ClockKind.STATUTORY)
+    return look.town.unit_name(unit) if of_unit else look.town.station_name(station)
+
+
+@pages.app_template_global()
+def card_url(card: CardRow) -> str:
+    """Where a card of a list is shown."""
+    opinion, kind, ordinal = card.clock.split(":")
+    return _address(CardKey(opinion, kind, int(ordinal), card.level))
 
 
 # --- one card --------------------------------------------------------------------------------------------------
@@ -152,10 +173,13 @@ def _card_page(template: str, key: CardKey, form: Form) -> Page:
     with desk.looking() as look:
         opinion = look.opinion(key.opinion, actor)
         found = _find(opinion, key)
+        reg, given = opinion.registered, opinion.assignment
+        assert reg is not None
         waits = found.level >= 1 and not found.revoked
         page = render_template(
-            template, opinion=opinion, reg=opinion.registered, assignment=opinion.assignment, card=found, key=key,
+            template, opinion=opinion, reg=reg, assignment=given, card=found, key=key,
             form=form, town=look.town, clock=_clock(look, opinion, key),
+            owner=_owner(look, reg.station, key.kind, given.unit if given else ""),
             may_answer=waits and actor.may(Step.ANSWER_CARD), may_revoke=waits and actor.may(Step.REVOKE_CARD),
             addressees=[_addressee(look, text) for text in found.addressees],
         )  # fmt: skip

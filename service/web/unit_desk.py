@@ -10,7 +10,7 @@ from service.actions import handling
 from service.domain import facts as f
 from service.domain.casework import standing
 from service.domain.opinion_fold import fits
-from service.domain.opinions import Opinion, State
+from service.domain.opinions import WITH_UNIT, Opinion, State
 from service.domain.people import Actor, Step
 from service.store import queries
 from service.store.queries import OpinionFilter, OpinionRow, Order
@@ -19,6 +19,7 @@ from service.web.desk import Look
 from service.web.field_names import shown_as
 from service.web.forms import Form
 from service.web.sent_twice import sent_before
+from service.web.supervision import BoardLine, board_line
 from service.web.words import N_
 
 pages = Blueprint("unit_desk", __name__, url_prefix="/hub/desk")
@@ -61,15 +62,31 @@ def start() -> str:
     with desk.looking() as look:
         return render_template(
             "hub/unit_desk.html", unit=look.town.unit_name(actor.unit or ""),
-            cards=queries.cards_awaiting_feedback(look.connection, actor.unit or "-"),
+            cards=_cards(look, actor.unit or "-"),
             to_sign=_queue(look, State.DISPATCHED), handling=_queue(look, State.HANDLING),
             in_review=_queue(look, State.REPLY_REVIEW), answered=_queue(look, State.REPLIED),
+            helping=_helping(look, actor.unit or "-"),
             is_head=actor.may(Step.SUBMIT_REPLY), policy=look.policy,
         )  # fmt: skip
 
 
+def _cards(look: Look, unit: str) -> list[list[BoardLine]]:
+    """What the ladder asks of this unit, one list per case, the highest level first."""
+    cases: dict[str, list[BoardLine]] = {}
+    for card in queries.cards_awaiting_feedback(look.connection, unit):
+        cases.setdefault(card.opinion, []).append(board_line(look, card))
+    return list(cases.values())
+
+
 def _queue(look: Look, state: State) -> tuple[OpinionRow, ...]:
-    wanted = OpinionFilter.within(desk.actor()).narrowed(states=frozenset({state}))
+    actor = desk.actor()
+    wanted = OpinionFilter.within(actor).narrowed(states=frozenset({state}), unit=actor.unit or "-")
+    return queries.list_opinions(look.connection, wanted, order=Order.DUE, limit=ROWS_MAX).rows
+
+
+def _helping(look: Look, unit: str) -> tuple[OpinionRow, ...]:
+    """Open cases another unit handles and this one helps with: to read, the other one answers."""
+    wanted = OpinionFilter.within(desk.actor()).narrowed(states=frozenset(WITH_UNIT), co_unit=unit)
     return queries.list_opinions(look.connection, wanted, order=Order.DUE, limit=ROWS_MAX).rows
 
 

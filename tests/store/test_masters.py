@@ -83,9 +83,6 @@ def test_every_process_of_the_node_sees_a_change_at_its_next_look(any_town: Town
     other.node.engine.dispose()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the snapshot's version is a count, which two transactions may raise to the same"
-)
 def test_two_changes_at_once_are_both_seen_by_a_third_process(pg_town: Township) -> None:
     """Both read the same version; whoever looked between their commits must look again after the second."""
     third = open_town(pg_town.node.settings, pg_town.clock)
@@ -116,7 +113,6 @@ def test_two_changes_at_once_are_both_seen_by_a_third_process(pg_town: Township)
     assert "second" in units
 
 
-@pytest.mark.xfail(strict=True, reason="a snapshot read inside a transaction outlives its rollback")
 def test_a_change_that_was_rolled_back_is_forgotten(any_town: Township) -> None:
     """What a failed transaction had read of its own change must not be taken for the town."""
 

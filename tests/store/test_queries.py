@@ -43,7 +43,7 @@ def opinion(number: int, **changes: Any) -> dict[str, Any]:
         "id": f"{number:032x}", "reg_no": f"QD-2026-{number:04d}", "tracking": f"{number:064x}", "station": "qd",
         "title": f"排水沟堵塞 {number}", "source": "reception", "category": "water", "area": "445222113201",
         "affected": 1, "urgency": "normal", "sensitive": False, "state": "registered", "route": "", "unit": "",
-        "dispatch_no": "", "outcome": "", "registered_at": MONDAY + timedelta(minutes=number),
+        "co_units": "", "dispatch_no": "", "outcome": "", "registered_at": MONDAY + timedelta(minutes=number),
         "received_at": MONDAY, "dispatched_at": None, "signed_at": None, "delivered_at": None, "closed_at": None,
         "reopened": 0, "reopen_asked": False, "clock": f"{number:032x}:K1:1", "clock_kind": "K1",
         "due_on": date(2026, 11, 18), "due_at": MONDAY + timedelta(days=2), "provisional": False, "level": -1,
@@ -116,10 +116,16 @@ def test_a_station_sees_its_own_cases_only_whatever_the_form_says(connection: Co
     assert [row.station for row in queries.list_opinions(connection, wanted).rows] == ["qd"]
 
 
-def test_a_unit_sees_only_what_was_dispatched_to_it(connection: Connection) -> None:
-    keep(connection, opinion(1), opinion(2, unit="water"), opinion(3, unit="roads"))
-    handler = Actor(account="a", name="林经办", role=Role.HANDLER, unit="water")
-    assert queries.count_opinions(connection, OpinionFilter.within(handler).narrowed(unit="roads")) == 1
+def test_a_unit_sees_what_it_handles_or_helps_with_and_a_form_cannot_widen_that(connection: Connection) -> None:
+    helped = opinion(4, unit="roads", co_units=",agri,water,")
+    keep(connection, opinion(1), opinion(2, unit="water"), opinion(3, unit="roads", co_units=",waterworks,"), helped)
+    within = OpinionFilter.within(Actor(account="a", name="林经办", role=Role.HANDLER, unit="water"))
+    seen = {row.id for row in queries.list_opinions(connection, within).rows}
+    assert seen == {opinion(2)["id"], opinion(4)["id"]}
+    assert queries.count_opinions(connection, within.narrowed(unit="roads", involves="roads")) == 1
+    assert queries.count_opinions(connection, within.narrowed(co_unit="water")) == 1
+    rows = {row.id: row for row in queries.list_opinions(connection, OpinionFilter()).rows}
+    assert {key for key, row in rows.items() if within.admits(row)} == seen
 
 
 def test_a_unit_account_without_a_unit_sees_nothing(connection: Connection) -> None:

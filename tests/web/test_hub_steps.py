@@ -271,3 +271,22 @@ def test_the_presidium_selects_a_key_item(at_hub: AtHub, township: Township) -> 
     opinion_id = cases.dispatched()
     presidium.send(f"/hub/supervision/key/{opinion_id}", having="reason", reason="全镇关注")
     assert cases.see(opinion_id).key_item == "全镇关注"
+
+
+# --- helping units ---------------------------------------------------------------------------------------------
+
+
+def test_a_helping_unit_reads_the_case_and_leaves_the_steps_to_the_unit_in_charge(
+    hub_app: Flask, township: Township, at_hub: AtHub
+) -> None:
+    opinion_id, clerk = Cases(township).registered(), at_hub("clerk")
+    clerk.send(screening(opinion_id, "assign"), having="unit", co_units="agri", **DISPATCH)
+    helping = seat(hub_app, township.hub, Role.UNIT_HEAD, unit="agri")
+    stranger = seat(hub_app, township.hub, Role.UNIT_HEAD, unit="roads")
+    desk = helping.get("/hub/desk").text
+    assert "会办" in desk
+    assert f"/opinions/{opinion_id}" in desk
+    assert helping.get(f"/opinions/{opinion_id}").status_code == 200
+    assert helping.post(f"/hub/desk/{opinion_id}/sign").status_code == 403
+    assert f"/opinions/{opinion_id}" not in stranger.get("/hub/desk").text
+    assert stranger.get(f"/opinions/{opinion_id}").status_code == 404
