@@ -168,4 +168,4 @@ receptions = Table(
     Column("withdrawn", Boolean, nullable=False),
 )  # fmt: skip
 
-READ_VERSION = "1"  # raise it whenever a read table or a fold changes: every node then rebuilds at start
+READ_VERSION = "2"  # raise it whenever a read table or a fold changes: every node then rebuilds at start
