@@ -27,6 +27,19 @@ _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 # --- the ledger ------------------------------------------------------------------------------------------------
 
+# This node's own epochs; the highest number is the current one. It lies here and not in a file, so that every process
+# of the node reads it in the transaction that appends. The anchor file beside the database tells when this is old.
+ledger_epochs = Table(
+    "ledger_epochs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", _TEXT, nullable=False),
+    Column("parent", _TEXT),
+    Column("reason", Text, nullable=False),
+    Column("opened_us", BigInteger, nullable=False),
+    UniqueConstraint("epoch", name="ledger_epochs_epoch"),
+)
+
 # One row per stream that is held here, with its head. Whoever appends or accepts locks this row first.
 ledger_streams = Table(
     "ledger_streams",
@@ -118,6 +131,18 @@ ledger_held = Table(
     Column("received_us", BigInteger, nullable=False),
 )
 
+# The hub's branch of a stream that forked, while it is fetched piece by piece; it takes the place of ours when whole.
+ledger_branches = Table(
+    "ledger_branches",
+    metadata,
+    Column("node", _TEXT, primary_key=True),
+    Column("epoch", _TEXT, primary_key=True),
+    Column("scope", _TEXT, primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("segment", LargeBinary, nullable=False),
+    Column("received_us", BigInteger, nullable=False),
+)
+
 # Streams that were refused, once per place: forks, foreign signatures, late work of a withdrawn key. `evidence` is
 # the refused segment, zstd-compressed: both branches of a fork are kept, and a person decides.
 ledger_incidents = Table(
@@ -177,6 +202,19 @@ sync_peers = Table(
     Column("counter_seen", BigInteger, nullable=False),
     Column("batch_bytes", BigInteger),
     Column("added_us", BigInteger, nullable=False),
+)
+
+# Epochs in which a peer has spoken to us. `returns`: how often it came back to this one after another; two computers
+# that share one key do so again and again, a restored one at most once.
+sync_epochs = Table(
+    "sync_epochs",
+    metadata,
+    Column("peer", _TEXT, primary_key=True),
+    Column("epoch", _TEXT, primary_key=True),
+    Column("first_us", BigInteger, nullable=False),
+    Column("last_us", BigInteger, nullable=False),
+    Column("returns", Integer, nullable=False),
+    Column("returned_us", BigInteger),
 )
 
 sync_contacts = Table(
