@@ -35,6 +35,7 @@ SyncError
     ├── EventTooLarge          the body is above the ceiling
     ├── IdentityUnusable       key or epoch file missing, unreadable or inconsistent
     ├── BodyUnreadable         a sealed body cannot be opened
+    ├── EpochsExhausted        this node suspected its own past too often
     └── NoProgress             both sides differ and neither has anything to send
 
 A class's docstring is its message. `retry` answers "may the machine simply try again?", `hint` answers "what should
@@ -321,6 +322,13 @@ class BodyUnreadable(LocalError):
 
     code = "body_unreadable"
     hint = "Restore the key folder that belongs to this database."
+
+
+class EpochsExhausted(LocalError):
+    """This node had reason to doubt its own records too often within a day."""
+
+    code = "epochs_exhausted"
+    hint = "Recording goes on here. Two computers may run from one disk's copy: stop one of them and tell the hub."
 
 
 class NoProgress(LocalError):

@@ -83,7 +83,12 @@ def unresolved(conn: Connection) -> list[Incident]:
 
 def resolve(conn: Connection, incident: Incident, now: datetime) -> None:
     """A person has dealt with it. The evidence stays."""
-    origin = incident.stream.origin
-    place = (t.c.code == incident.code, t.c.node == origin.node, t.c.epoch == origin.epoch)
-    where = (*place, t.c.scope == incident.stream.scope, t.c.seq == incident.seq)
+    resolve_place(conn, incident.code, incident.stream, incident.seq, now)
+
+
+def resolve_place(conn: Connection, code: str, stream: Stream, seq: int, now: datetime) -> None:
+    """What was refused at this place is settled. The evidence stays."""
+    origin = stream.origin
+    place = (t.c.code == code, t.c.node == origin.node, t.c.epoch == origin.epoch)
+    where = (*place, t.c.scope == stream.scope, t.c.seq == seq)
     conn.execute(update(t).where(*where).values(resolved_us=to_us(now)))

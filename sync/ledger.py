@@ -14,7 +14,7 @@ from sync import acknowledged, bulk, checking, erasing, incidents, pending, posi
 from sync.accepting import Accepted, Accepter
 from sync.acknowledged import Unsent
 from sync.appending import Appender
-from sync.bundle import Bundle
+from sync.bundle import Bundle, Segment
 from sync.checking import Problem
 from sync.events import Event, EventDraft, Scope, Stream, Subject
 from sync.identity import Identity, Vault
@@ -23,7 +23,7 @@ from sync.limits import Limits
 from sync.packing import Budget, Packed, Packer, chain_at
 from sync.peers import Peer
 from sync.pending import Quarantined
-from sync.positions import Heads, Position, Range
+from sync.positions import Heads, Range
 from sync.stored import Sealer
 from sync.tables import ledger_events
 
@@ -64,6 +64,19 @@ class Ledger:
         """Verify and store what a peer sent, each event once; what it touches is marked pending."""
         return self._accepter.accept(conn, bundle, peer, self._now())
 
+    def keep_piece(self, conn: Connection, segment: Segment, base: bytes) -> bytes:
+        """Keep the next piece of the hub's branch of a forked stream, after chain `base`; the chain after it."""
+        return self._accepter.keep_piece(conn, segment, base, self._now())
+
+    def take_branch(self, conn: Connection, stream: Stream, common: int, peer: Peer) -> Accepted:
+        """Put the kept pieces in the place of our branch above `common`. No event of either is lost."""
+        return self._accepter.take_branch(conn, self._packer, stream, common, peer, self._now())
+
+    def chains_at(self, conn: Connection, stream: Stream, seqs: Sequence[int]) -> list[bytes]:
+        """The chain after each of these numbers, b"" beyond the head."""
+        row = streams.find(conn, stream)
+        return [chain_at(conn, row, seq) if row is not None and seq <= row.seq else b"" for seq in seqs]
+
     def pack(self, conn: Connection, ranges: Sequence[Range], budget: Budget, recipient: str) -> Packed | None:
         """A signed bundle with as many of the ranges as the budget holds; None when there is nothing to send."""
         return self._packer.pack(conn, ranges, budget, recipient, self._now())
@@ -78,9 +91,7 @@ class Ledger:
 
     def own_heads(self, conn: Connection) -> Heads:
         """Heads of this node's own streams, of every epoch and scope."""
-        rows = streams.everything(conn)
-        own = (row for row in rows if row.seq and row.stream.origin.node == self.identity.node)
-        return {row.stream: Position(row.seq, row.chain) for row in own}
+        return streams.heads_of(conn, self.identity.node)
 
     def contradicted(self, conn: Connection, theirs: Heads) -> list[Stream]:
         """Streams whose stated head lies within ours and has another chain: they can never become equal."""

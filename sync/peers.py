@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from sync import bulk
+from sync import bulk, peer_epochs
 from sync.errors import CounterTooLow, NodeTaken, PeerRevoked, SyncError, UnknownPeer
 from sync.events import Scope, Stream, from_us, parse_scope, to_us, within
 from sync.identity import Identity
@@ -181,7 +181,7 @@ def skip_counter(conn: Connection, node: str, seen: int) -> bool:
     return known > 0 or conn.execute(select(t.c.counter_sent).where(t.c.node == node)).scalar_one() >= seen
 
 
-def admit(conn: Connection, node: str, epoch: str, counter: int) -> Peer:
+def admit(conn: Connection, node: str, epoch: str, counter: int, now: datetime) -> Peer:
     """The peer that sent a request, its row locked until the transaction ends.
 
     Raises `UnknownPeer`, `PeerRevoked`, or `CounterTooLow` with the highest counter seen: such a request was answered
@@ -195,6 +195,8 @@ def admit(conn: Connection, node: str, epoch: str, counter: int) -> Peer:
         raise PeerRevoked(node=node)
     if counter <= row.counter_seen:
         raise CounterTooLow(seen=row.counter_seen)
+    if row.epoch != epoch:
+        peer_epochs.note(conn, node, epoch, now)
     conn.execute(update(t).where(t.c.node == node).values(counter_seen=counter, epoch=epoch))
     return _peer(row)
 

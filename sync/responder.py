@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from sync import acknowledged, bundle, enrolment, peers, wire
 from sync.bundle import Bundle
-from sync.errors import Malformed, SyncError, TooLarge, UnknownVerb, WrongRecipient
-from sync.events import from_us, to_us
+from sync.errors import Malformed, NotGranted, SyncError, TooLarge, UnknownVerb, WrongRecipient
+from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.packing import Budget
 from sync.peers import Peer
 from sync.positions import behind, digest
@@ -39,6 +39,7 @@ class Responder:
             "hello": self._hello,
             "push": self._push,
             "pull": self._pull,
+            "probe": self._probe,
         }
 
     def answer(self, verb: str, body: bytes | Readable) -> bytes:
@@ -66,8 +67,9 @@ class Responder:
             with replica.engine.begin() as conn:
                 envelope.verify("request", peers.get_peer(conn, head.sender).public_key)
                 proven = True
-                peer = peers.admit(conn, head.sender, head.epoch, head.counter)
+                peer = peers.admit(conn, head.sender, head.epoch, head.counter, replica.now())
                 payload = self._answers[head.verb](conn, peer, envelope)
+                epoch = replica.epoch(conn)
                 replica.reached(f"{head.verb}.before_commit")
         except SyncError as error:
             if proven:  # nobody else may write into a station's contact
@@ -75,10 +77,10 @@ class Responder:
                     peers.record_error(conn, head.sender, error, replica.now())
             raise
         replica.reached(f"{head.verb}.after_commit")
-        return wire.enclose(replica.identity, "answer", self._head(envelope), payload)
+        return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), payload)
 
-    def _head(self, envelope: Envelope) -> wire.Head:
-        return self._replica.head(envelope.head.verb, envelope.head.sender, envelope.head.counter)
+    def _head(self, envelope: Envelope, epoch: str) -> wire.Head:
+        return self._replica.head(envelope.head.verb, epoch, envelope.head.sender, envelope.head.counter)
 
     # --- the verbs ---------------------------------------------------------------------------------------------
 
@@ -147,6 +149,17 @@ class Responder:
         peers.record_contact(conn, peer.node, last_contact_us=to_us(replica.now()))
         return wire.encode(wire.PullAnswer(bundle=packed.data if packed else None))
 
+    def _probe(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
+        asked = wire.decode(envelope.payload, wire.Probe)
+        try:
+            stream = Stream(Origin(asked.node, asked.epoch), Scope(asked.scope))
+        except ValueError:
+            raise Malformed(what="stream") from None
+        if not peer.may_read(stream):
+            raise NotGranted(stream=str(stream))
+        chains = self._replica.ledger.chains_at(conn, stream, asked.seqs)
+        return wire.encode(wire.ProbeAnswer(chains=chains))
+
     def _enrol(self, envelope: Envelope) -> bytes:
         """A new node has no peer row yet: its own key signs, the code vouches for the key."""
         replica = self._replica
@@ -155,7 +168,8 @@ class Responder:
         with replica.engine.begin() as conn:
             sender, now = envelope.head.sender, replica.now()
             answer = enrolment.redeem(conn, replica.identity, self._info.name, sender, asked, now)
-        return wire.enclose(replica.identity, "answer", self._head(envelope), wire.encode(answer))
+            epoch = replica.epoch(conn)
+        return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), wire.encode(answer))
 
 
 def _bounded(body: bytes | Readable, ceiling: int) -> bytes:

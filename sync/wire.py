@@ -25,7 +25,8 @@ from sync.positions import Heads, Position
 MAGIC: Final = b"LXM1"
 FORMAT: Final = 1
 CONTENT_TYPE: Final = "application/vnd.lianxin.sync"
-CAPABILITIES: Final = ("zstd", "held")
+CAPABILITIES: Final = ("zstd", "held", "probe")
+PROBES_MAX: Final = 64
 _HEAD_START: Final = len(MAGIC) + 2
 
 # Without control characters: PostgreSQL's text holds no NUL, and what a peer calls itself is shown to people.
@@ -125,6 +126,21 @@ class PullAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     """One bundle, or None when there is nothing (more)."""
 
     bundle: bytes | None
+
+
+class Probe(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for the chain of a stream after each of these numbers: so the place where two branches part is found."""
+
+    node: Hex16
+    epoch: Hex16
+    scope: ScopeText
+    seqs: Annotated[list[Count], Meta(max_length=PROBES_MAX)]
+
+
+class ProbeAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """One chain per number asked for, empty beyond the head."""
+
+    chains: Annotated[list[Annotated[bytes, Meta(max_length=32)]], Meta(max_length=PROBES_MAX)]
 
 
 class Enrol(_Message, frozen=True, array_like=True, kw_only=True):

@@ -40,7 +40,7 @@ class AcknowledgesBeforeCommit(Responder):
     def _answer_peer(self, envelope: Envelope) -> bytes:
         replica, head = self._replica, envelope.head
         with replica.engine.connect() as conn, conn.begin() as transaction:
-            peer = peers.admit(conn, head.sender, head.epoch, head.counter)
+            peer = peers.admit(conn, head.sender, head.epoch, head.counter, replica.now())
             payload = self._answers[head.verb](conn, peer, envelope)
             if head.verb == "push" and self.chance.random() < 0.5:
                 transaction.rollback()
