@@ -125,11 +125,10 @@ class Accepter:
     def _settle(
         self, conn: Connection, traced: Traced, fork: ForkFound, peer: Peer, outcome: Accepted, now: datetime
     ) -> None:
-        """A fork of our own past or of our hub's is reconciled; any other one is refused."""
-        node = traced.segment.node
-        if peer.introduces and node in (self.identity.node, peer.node):
+        """We yield to our hub, take up what is our own past, and refuse any other fork."""
+        if peer.introduces:
             outcome.contested.append(traced.stream)
-        elif node == self.identity.node:
+        elif traced.segment.node == self.identity.node:
             outcome.stored += reconciling.adopt(conn, self.identity, self.sealer, traced, now)
         else:
             raise fork
@@ -230,6 +229,14 @@ class Accepter:
         outcome.heads[stream] = Position(row.seq, row.chain)
         pending.mark(conn, sorted(outcome.subjects), now)
         return outcome
+
+    def take_back(self, conn: Connection, segment: Segment, now: datetime) -> int:
+        """Adopt a branch of our own that a peer kept for us; how many of its events were new here."""
+        traced = trace(segment)
+        if segment.node != self.identity.node:
+            raise BadSignature(stream=str(traced.stream), seq=segment.last)
+        self._verify(traced, self.identity.public_key, above=0)
+        return reconciling.adopt(conn, self.identity, self.sealer, traced, now)
 
     # --- gaps --------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from sync import acknowledged, bundle, peers, receipts, reconciling, wire
-from sync.bundle import Segment
+from sync.bundle import Segment, decode_segment
 from sync.enrolment import Enrolled, enrol, issue_code
 from sync.errors import (
     AnswerCut,
@@ -89,6 +89,7 @@ class _Conversation:
         self._report = ExchangeReport()
         self._refused: set[str] = set()
         self._contested: set[Stream] = set()
+        self._returned: set[wire.BranchPlace] = set()
         with replica.engine.begin() as conn:
             self._epoch = replica.epoch(conn)
             self._peer = peers.get_peer(conn, peer.node)
@@ -99,11 +100,12 @@ class _Conversation:
         for _ in range(limits.rounds_max):
             report.rounds += 1
             ours, answer = self._hello()
-            if answer.equal:
+            returned = self._take_back(answer.branches)
+            if answer.equal and not returned:
                 self._refuse_stranded()
                 report.verified = True
                 return report
-            if not self._round(ours, answer):
+            if not answer.equal and not self._round(ours, answer) and not returned:
                 raise self._first_refusal()
         return report
 
@@ -187,14 +189,10 @@ class _Conversation:
         with self._replica.engine.begin() as conn:
             ours = self._replica.readable_heads(conn, self._peer)
             for stream in self._replica.ledger.contradicted(conn, theirs):
-                if self._is_reconcilable(stream) and "probe" in versions.capabilities:
+                if self._peer.introduces and "probe" in versions.capabilities:
                     self._contested.add(stream)
                 elif stream not in ours or ours[stream].seq == theirs[stream].seq:
                     self._refuse(ForkFound(stream=str(stream), seq=theirs[stream].seq))
-
-    def _is_reconcilable(self, stream: Stream) -> bool:
-        """We yield to our hub, in what we wrote ourselves and in what it wrote."""
-        return self._peer.introduces and stream.origin.node in (self._replica.identity.node, self._peer.node)
 
     def _refuse_stranded(self) -> None:
         """Own events outside what the hub lets us send must not look as if they had arrived."""
@@ -319,7 +317,7 @@ class _Conversation:
         try:
             head = theirs[stream]
             common = self._fork_point(stream, head)
-            if stream.origin.node == self._peer.node:
+            if stream.origin.node != self._replica.identity.node:
                 self._hand_over(stream, common)
             self._fetch_branch(stream, common, theirs)
             replica = self._replica
@@ -338,6 +336,24 @@ class _Conversation:
         self._report.pulled += outcome.stored
         self._report.reconciled.append(str(stream))
         return True
+
+    def _take_back(self, places: list[wire.BranchPlace]) -> bool:
+        """Take up again what we wrote and the peer had to refuse as a fork; whether there was any. Each once."""
+        fresh = [place for place in places if place not in self._returned]
+        for place in fresh:
+            self._returned.add(place)
+            asked = wire.Branch(epoch=place[0], scope=place[1], seq=place[2])
+            _, answer, _ = self._ask("branch", wire.encode(asked), wire.BranchAnswer, self._counter())
+            if answer.segment is None:
+                continue
+            try:
+                segment = decode_segment(answer.segment)
+                with self._replica.engine.begin() as conn:
+                    self._report.pulled += self._replica.ledger.take_back(conn, segment)
+            except SyncError as refusal:
+                refusal.data.setdefault("stream", f"{self._replica.identity.node}.{place[0]}/{place[1]}")
+                self._refuse(refusal)
+        return bool(fresh)
 
     def _fork_point(self, stream: Stream, head: Position) -> int:
         """The last number at which both branches have the same chain; below it they are equal."""
@@ -362,7 +378,11 @@ class _Conversation:
         return answer.chains
 
     def _hand_over(self, stream: Stream, common: int) -> None:
-        """Give the hub our branch of its own stream: what it lost takes its place in the hub's current epoch."""
+        """Give the hub our branch of somebody else's stream, before ours yields.
+
+        Of its own stream the hub takes into its current epoch what it lost. A third node's branch it refuses and keeps,
+        until that node comes and takes it up.
+        """
         replica = self._replica
         with replica.engine.begin() as conn:
             last = replica.ledger.heads(conn, [stream.scope])[stream].seq
@@ -376,7 +396,8 @@ class _Conversation:
             if answer is None:
                 continue
             for code, data in answer.refusals:
-                raise decode_refusal(code, data)
+                if code != ForkFound.code:
+                    raise decode_refusal(code, data)
             self._report.pushed += answer.stored
             first = packed.ranges[0].last + 1
 

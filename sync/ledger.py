@@ -72,6 +72,13 @@ class Ledger:
         """Put the kept pieces in the place of our branch above `common`. No event of either is lost."""
         return self._accepter.take_branch(conn, self._packer, stream, common, peer, self._now())
 
+    def take_back(self, conn: Connection, segment: Segment) -> int:
+        """Take a branch of our own past that a peer had to refuse into the current epoch; how many events were new.
+
+        Raises `BadSignature` when we never wrote it.
+        """
+        return self._accepter.take_back(conn, segment, self._now())
+
     def chains_at(self, conn: Connection, stream: Stream, seqs: Sequence[int]) -> list[bytes]:
         """The chain after each of these numbers, b"" beyond the head."""
         row = streams.find(conn, stream)

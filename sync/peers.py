@@ -60,8 +60,9 @@ class Peer:
         return within(stream.scope, self.shared_scopes)
 
     def may_read(self, stream: Stream) -> bool:
-        """What lies within its read scopes; of all shared scopes, what it wrote itself and may have lost."""
-        scopes = self.shared_scopes if stream.origin.node == self.node else self.read_scopes
+        """What lies within its read scopes; of all shared scopes, what it wrote itself, or held as our hub, and lost."""
+        may_have_lost = self.introduces or stream.origin.node == self.node
+        scopes = self.shared_scopes if may_have_lost else self.read_scopes
         return within(stream.scope, scopes)
 
 

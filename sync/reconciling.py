@@ -7,6 +7,7 @@ committed on either branch must survive, once. The node that has a hub yields:
   of the current epoch.
 - The hub's stream: we hand our branch over first; the hub takes the events it does not hold into its current epoch
   (`adopt`), and then its branch takes the place of ours. Ours is kept as evidence.
+- A third node's stream: the same, but the hub keeps our branch for that node, which takes it up at its next exchange.
 
 An event keeps header, salt and body, hence its id, its time and its lamport number: folds come out the same.
 """
@@ -22,13 +23,13 @@ from sync import bulk, epochs, erasing, incidents, pending, streams
 from sync.appending import MILESTONE_EVENTS
 from sync.bundle import Segment, decode_segment, encode_segment
 from sync.errors import ForkFound
-from sync.events import Stream, Subject, chain_next, check_header, to_us
+from sync.events import Origin, Scope, Stream, Subject, chain_next, check_header, to_us
 from sync.identity import Identity, position_statement
 from sync.packing import Packer, chain_at
 from sync.positions import Range
 from sync.stored import Sealer
 from sync.streams import StreamRow
-from sync.tables import ledger_branches, ledger_events, ledger_once, ledger_signatures
+from sync.tables import ledger_branches, ledger_events, ledger_held, ledger_once, ledger_signatures
 from sync.tracing import Traced, salts_of, trace
 
 _E = ledger_events.c
@@ -144,6 +145,34 @@ def _of_segment(traced: Traced, sealer: Sealer, gone: frozenset[bytes], now: dat
                    received_us=to_us(now))  # fmt: skip
 
 
+def kept_for(conn: Connection, node: str, epoch: str, limit: int) -> list[tuple[Stream, int, Segment]]:
+    """What lies here of a node's streams and cannot be taken in, with its place: only the node itself can take it up.
+
+    Branches that were refused as forks, and, of epochs other than its current one (`epoch`), early segments: what
+    precedes them may have gone with a disk.
+    """
+    h = ledger_held.c
+    early = select(ledger_held).where(h.node == node, h.epoch != epoch).order_by(h.received_us, h.first).limit(limit)
+    held = [
+        (Stream(Origin(row.node, row.epoch), Scope(row.scope)), row.first, decode_segment(row.segment))
+        for row in conn.execute(early)
+    ]
+    return [*incidents.forks_of(conn, node, limit), *held][:limit]
+
+
+def settle(conn: Connection, node: str, epoch: str, limit: int, now: datetime) -> list[tuple[Stream, int]]:
+    """Where something is kept for a node. What has arrived meanwhile in another stream of it is settled here."""
+    waiting = []
+    for stream, seq, segment in kept_for(conn, node, epoch, limit):
+        names = trace(segment).names()
+        if _held_among(conn, names).issuperset(names):
+            incidents.resolve_place(conn, ForkFound.code, stream, seq, now)
+            conn.execute(delete(ledger_held).where(_is_held(stream), ledger_held.c.last == segment.last))
+        else:
+            waiting.append((stream, seq))
+    return waiting
+
+
 # --- at the node that yields to its hub ------------------------------------------------------------------------
 
 
@@ -230,6 +259,11 @@ def _held_among(conn: Connection, names: Sequence[bytes]) -> frozenset[bytes]:
 
 def _pieces_of(stream: Stream) -> Any:
     return select(_B.segment).where(_is_branch_of(stream)).order_by(_B.first)
+
+
+def _is_held(stream: Stream) -> Any:
+    h = ledger_held.c
+    return and_(h.node == stream.origin.node, h.epoch == stream.origin.epoch, h.scope == stream.scope)
 
 
 def _is_branch_of(stream: Stream) -> Any:

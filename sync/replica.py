@@ -28,6 +28,10 @@ FAULT_POINTS: Final = (
     "sent.after_commit",
     "pulled.before_commit",
     "pulled.after_commit",
+    "probe.before_commit",
+    "probe.after_commit",
+    "branch.before_commit",
+    "branch.after_commit",
     "merged.before_commit",
     "merged.after_commit",
 )

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, bundle, enrolment, peers, wire
-from sync.bundle import Bundle
+from sync import acknowledged, bundle, enrolment, peers, reconciling, wire
+from sync.bundle import Bundle, encode_segment
 from sync.errors import Malformed, NotGranted, SyncError, TooLarge, UnknownVerb, WrongRecipient
 from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.packing import Budget
@@ -40,6 +40,7 @@ class Responder:
             "push": self._push,
             "pull": self._pull,
             "probe": self._probe,
+            "branch": self._branch,
         }
 
     def answer(self, verb: str, body: bytes | Readable) -> bytes:
@@ -98,6 +99,10 @@ class Responder:
             write_scopes=[] if equal else list(peer.write_scopes),
             name=self._info.name, versions=replica.versions(conn),
             receipt=replica.receipt(conn, peer) if equal and hello.receipt_wanted else None,
+            branches=[
+                (stream.origin.epoch, stream.scope, seq)
+                for stream, seq in reconciling.settle(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX, now)
+            ],
         )  # fmt: skip
         return wire.encode(answer)
 
@@ -159,6 +164,17 @@ class Responder:
             raise NotGranted(stream=str(stream))
         chains = self._replica.ledger.chains_at(conn, stream, asked.seqs)
         return wire.encode(wire.ProbeAnswer(chains=chains))
+
+    def _branch(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
+        """A node may have back what it wrote itself, wherever it lies."""
+        asked = wire.decode(envelope.payload, wire.Branch)
+        kept = reconciling.kept_for(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX)
+        found = (
+            encode_segment(segment)
+            for stream, seq, segment in kept
+            if (stream.origin.epoch, stream.scope, seq) == (asked.epoch, asked.scope, asked.seq)
+        )
+        return wire.encode(wire.BranchAnswer(segment=next(found, None)))
 
     def _enrol(self, envelope: Envelope) -> bytes:
         """A new node has no peer row yet: its own key signs, the code vouches for the key."""

@@ -25,8 +25,9 @@ from sync.positions import Heads, Position
 MAGIC: Final = b"LXM1"
 FORMAT: Final = 1
 CONTENT_TYPE: Final = "application/vnd.lianxin.sync"
-CAPABILITIES: Final = ("zstd", "held", "probe")
+CAPABILITIES: Final = ("zstd", "held", "probe", "branch")
 PROBES_MAX: Final = 64
+BRANCHES_MAX: Final = 32
 _HEAD_START: Final = len(MAGIC) + 2
 
 # Without control characters: PostgreSQL's text holds no NUL, and what a peer calls itself is shown to people.
@@ -35,6 +36,7 @@ Name = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 ScopeText = Annotated[str, Meta(max_length=120)]
 ScopeList = Annotated[list[ScopeText], Meta(max_length=1000)]
 HeldEntry = tuple[Hex16, Hex16, ScopeText, Count, Count]
+BranchPlace = tuple[Hex16, ScopeText, Count]
 HeldList = Annotated[list[HeldEntry], Meta(max_length=HEADS_MAX)]
 HeadList = Annotated[list[HeadEntry], Meta(max_length=HEADS_MAX)]
 
@@ -90,6 +92,8 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     """`equal`, or else the answering side's heads and grants: the asking side's scopes, as the answering side has them.
 
     `wait_s` asks the sender to come back later; `held` names ranges (first, last) that wait for what precedes them.
+    `branches` names places (epoch, scope, number) where the sender's own streams were refused as forks: only it can
+    take those events up again.
     """
 
     equal: bool
@@ -101,6 +105,21 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     versions: Versions
     receipt: SignedReceipt | None = None
     wait_s: Count = 0
+    branches: Annotated[list[BranchPlace], Meta(max_length=BRANCHES_MAX)] = []
+
+
+class Branch(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for a branch of one of the asker's own streams that was refused here as a fork, by its place."""
+
+    epoch: Hex16
+    scope: ScopeText
+    seq: Count
+
+
+class BranchAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """The refused segment as it came, None when it was settled meanwhile."""
+
+    segment: bytes | None
 
 
 class PushAnswer(_Message, frozen=True, array_like=True, kw_only=True):
