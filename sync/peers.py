@@ -60,7 +60,7 @@ class Peer:
         return within(stream.scope, self.shared_scopes)
 
     def may_read(self, stream: Stream) -> bool:
-        """What lies within its read scopes; of all shared scopes, what it wrote itself, or held as our hub, and lost."""
+        """What lies within its read scopes; of all shared scopes what it wrote or, as our hub, held: it may be lost."""
         may_have_lost = self.introduces or stream.origin.node == self.node
         scopes = self.shared_scopes if may_have_lost else self.read_scopes
         return within(stream.scope, scopes)

@@ -5,16 +5,17 @@ from collections import Counter
 from sync.bundle import unpack
 from sync.events import Event, Scope
 from sync.tracing import trace
-from tests.simulation.world import HUB_ONLY, LIMITS, Member, Violation, World, own_scope
+from tests.simulation.world import HUB_ONLY, LIMITS, Member, Violation, World, everything, own_scope
 
 
 def check(world: World) -> None:
     """Raises `Violation` with the first invariant that does not hold."""
-    at_hub = _events(world.hub)
+    at_hub = everything(world.hub)
     for member in world.members:
         _chains_verify(member)
         _nothing_lost_or_doubled(member, at_hub)
         _folded_all(member)
+    _survivors_arrived(world, at_hub)
     _nothing_invented(world, at_hub)
     _sticks_arrived(world, at_hub)
     for station in world.stations:
@@ -30,12 +31,6 @@ def _chains_verify(member: Member) -> None:
         raise Violation(f"{member.name}: {problems[0]}")
 
 
-def _events(member: Member) -> list[Event]:
-    with member.replica.engine.begin() as conn:
-        subjects = member.ledger.subjects(conn, "", None, 10_000)
-        return [event for events in member.ledger.read_subjects(conn, subjects).values() for event in events]
-
-
 def _nothing_lost_or_doubled(member: Member, at_hub: list[Event]) -> None:
     """What was committed on any disk that is still there is at the hub once, byte for byte."""
     there = {event.event_id: event for event in at_hub}
@@ -46,6 +41,14 @@ def _nothing_lost_or_doubled(member: Member, at_hub: list[Event]) -> None:
             raise Violation(f"{member.name}: {name} is not at the hub as it was recorded")
         if times[name] != 1:
             raise Violation(f"{member.name}: {name} is at the hub {times[name]} times")
+
+
+def _survivors_arrived(world: World, at_hub: list[Event]) -> None:
+    """What its own node has lost, but any other disk still held."""
+    there = {event.event_id: event.body for event in at_hub}
+    for name, body in world.surviving.items():
+        if name not in there or there[name] != body:
+            raise Violation(f"{name} was on a disk and is not at the hub")
 
 
 def _nothing_invented(world: World, at_hub: list[Event]) -> None:
@@ -71,7 +74,7 @@ def _sticks_arrived(world: World, at_hub: list[Event]) -> None:
 def _folded_all(member: Member) -> None:
     """Every subject that received events was folded with all of them."""
     own = member.identity.node
-    for event in _events(member):
+    for event in everything(member):
         if event.stream.origin.node != own and event.event_id not in member.folded.get(event.subject, ()):
             raise Violation(f"{member.name}: {event.subject} was not folded after {event.stream} {event.seq}")
 

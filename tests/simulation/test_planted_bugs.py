@@ -9,7 +9,7 @@ from tests.simulation import invariants
 from tests.simulation.planted import PLANTED
 from tests.simulation.world import Parts, Violation, World
 
-SEEDS_MAX = 12
+SEEDS_MAX = 26
 STEPS = 45
 
 

@@ -103,6 +103,7 @@ class World:
         self.disasters = disasters
         self.restored = self.doubts = 0
         self.uncertain: set[str] = set()
+        self.surviving: dict[str, bytes | None] = {}  # what lay on any disk when the lines began to work
         self.carried: list[tuple[Member, bytes]] = []
         self._crash_share = 0.02
         self._template = folder / "empty.db"
@@ -403,6 +404,7 @@ class World:
     def heal(self) -> None:
         """Every line works; twice around, so that what the central station reads has arrived at the hub before."""
         self._crash_share = 0.0
+        self.surviving = {event.event_id: event.body for member in self.members for event in everything(member)}
         for round_ in range(6 if self.disasters else 2):
             for place in range(len(self.carried) if self.disasters and round_ < 2 else 0):
                 self._bring(*self.carried[place])
@@ -434,6 +436,13 @@ class World:
             if stream not in held or held[stream].seq < head.seq:
                 raise Violation(f"{station.name}: {stream} acknowledged up to {head.seq}, the hub lacks it")
             self.levels[station.name, str(stream)] = head.seq
+
+
+def everything(member: Member) -> list[Event]:
+    """All events on a member's disk, each once."""
+    with member.replica.engine.begin() as conn:
+        subjects = member.ledger.subjects(conn, "", None, 10_000)
+        return [event for events in member.ledger.read_subjects(conn, subjects).values() for event in events]
 
 
 def own_scope(station: Member) -> Scope:
