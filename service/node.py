@@ -21,6 +21,7 @@ from service.store import database, node_facts
 from service.store.masters import load_town
 from service.store.unit import Unit
 from service.store.vault import NodeVault, StationSeal
+from sync.anchor import Anchor
 from sync.events import Scope
 from sync.identity import Identity
 from sync.ledger import Ledger
@@ -35,6 +36,7 @@ class Node:
     settings: Settings
     engine: Engine
     identity: Identity
+    anchor: Anchor
     ledger: Ledger
     seal: StationSeal
     now: Now
@@ -117,7 +119,8 @@ def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None 
     identity = Identity.load_or_create(settings.data_dir)
     vault = NodeVault(settings.data_dir / "vault.key")
     return Node(
-        settings=settings, engine=engine, identity=identity, ledger=Ledger(identity, clock, vault), now=clock,
+        settings=settings, engine=engine, identity=identity, anchor=Anchor(settings.data_dir),
+        ledger=Ledger(identity, clock, vault), now=clock,
         seal=StationSeal(settings.data_dir / "station-seal.key"), secret_key=_secret_key(settings),
         jobs=jobs if jobs is not None else _jobs(settings),
     )  # fmt: skip

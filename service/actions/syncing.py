@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from config import jobs
 from config.settings import Settings
-from service.actions import projecting
+from service.actions import doubting, projecting
 from service.domain import facts as f
 from service.domain.people import SYSTEM
 from service.domain.refusals import Refused
@@ -99,6 +99,9 @@ def exchange_now(node: Node) -> ExchangeReport:
     finally:
         transport.close()
         projecting.sweep(node)
+        doubting.remember(node)
+    if report.reconciled or report.pulled:
+        doubting.announce(node)
     log.info("exchange.done", pushed=report.pushed, pulled=report.pulled, verified=report.verified,
              sent=report.bytes_sent, received=report.bytes_received)  # fmt: skip
     return report

@@ -558,6 +558,17 @@ class NodeEnrolled(Fact):
     write_scopes: tuple[str, ...]
 
 
+@fact("node.epoch_opened")
+class EpochOpened(Fact):
+    """A node (the hub where `station` is "") doubts its past and numbers anew; `reason` is a code of the library."""
+
+    node: str
+    station: str
+    epoch: str
+    parent: str
+    reason: str
+
+
 @fact("coverage.compiled")
 class CoverageCompiled(Fact):
     """The coverage view as compiled by the hub for `as_of`, published to the stations."""

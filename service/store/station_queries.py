@@ -49,6 +49,30 @@ def opinion_of_form(connection: Connection, scope: Scope, form: str) -> str | No
     return subject.removeprefix("opinion/") if subject and subject.startswith("opinion/") else None
 
 
+# --- the node's own past ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A node numbered anew; `station` "" is the hub, `reason` a code that the pages have words for."""
+
+    station: str
+    reason: str
+    at: datetime
+
+
+def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50) -> tuple[Doubt, ...]:
+    """Epochs that nodes have opened, newest first, as far as they are known here."""
+    subjects = ledger.subjects(connection, "epoch/", None, 1000)
+    found = [event for events in ledger.read_subjects(connection, subjects).values() for event in events[:1]]
+    known = [(codec.decode(event.kind, event.version, event.body), event) for event in found if event.body is not None]
+    told = [
+        Doubt(station=fact.station, reason=fact.reason, at=event.occurred_at)
+        for fact, event in known if isinstance(fact, f.EpochOpened)
+    ]  # fmt: skip
+    return tuple(sorted(told, key=lambda doubt: doubt.at, reverse=True)[:limit])
+
+
 # --- people ----------------------------------------------------------------------------------------------------
 
 

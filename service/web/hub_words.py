@@ -89,6 +89,7 @@ _OWN = {
         "waiting": N_("有 %(count)s 条还没有送达,等了 %(days)s 个工作日;下次联网时自动续传。"),
         "unverified": N_("已送达,尚未核对。"),
         "verified": N_("两端已核对一致。"),
+        "copied": N_("有两台电脑轮流使用同一身份(可能是复制的硬盘):没有丢失内容,请停用其中一台。"),
     },
     # Why the hub refused something a station sent; the station's own page says it in its own words.
     "peer_error": {

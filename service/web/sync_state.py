@@ -13,6 +13,7 @@ from service.web import desk
 from service.web.words import N_
 
 WAITING_SHOWN = 50
+DOUBTS_SHOWN = 10
 
 pages = Blueprint("sync_state", __name__)
 desk.signed_in_only(pages)
@@ -25,9 +26,12 @@ def show() -> str:
     node = desk.node()
     with desk.looking() as look:
         waiting = station_queries.waiting(look.connection, node.identity, limit=WAITING_SHOWN)
+        doubts = station_queries.doubts(look.connection, node.ledger, limit=DOUBTS_SHOWN)
         limit_s = look.policy.limits.clock_offset_s
-    return render_template("station/sync.html", waiting=waiting, limit_s=limit_s, hub_url=node.settings.hub_url,
-                           may_open=desk.actor().may(Step.SEE_OPINIONS))  # fmt: skip
+    return render_template(
+        "station/sync.html", waiting=waiting, doubts=doubts, limit_s=limit_s, hub_url=node.settings.hub_url,
+        may_open=desk.actor().may(Step.SEE_OPINIONS),
+    )  # fmt: skip
 
 
 @pages.post("/sync")
