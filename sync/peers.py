@@ -252,6 +252,14 @@ def _peer(row: Any) -> Peer:
     )  # fmt: skip
 
 
+def all_verified_since(conn: Connection, instant: datetime) -> bool:
+    """Whether every peer whose key is good was found equal after this instant."""
+    t, c = sync_peers.c, sync_contacts.c
+    verified = select(c.peer).where(c.last_verified_us > to_us(instant))
+    waiting = select(t.node).where(t.revoked_after.is_(None), t.node.not_in(verified))
+    return conn.execute(waiting.limit(1)).first() is None
+
+
 def _contact(row: Any) -> Contact:
     return Contact(
         peer=row.peer, last_contact_at=_at(row.last_contact_us), last_verified_at=_at(row.last_verified_us),

@@ -27,6 +27,7 @@ from service.domain.town import Town
 from service.store import codec, node_facts, tables
 from service.store.projectors import Folding, open_opinions, project
 from service.store.vault import StationSeal
+from sync import epochs, peers
 from sync.events import Event, EventDraft, Scope, Subject
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ class Unit:
         """The next number of a series such as `QD-2026`: `QD-2026-0001`. Unique on this node.
 
         The series is locked until the unit ends; numbers are never reused, also when the read tables are rebuilt.
+        While this node may not know every number it gave out (restored, and not equal to its peers since), it counts in
+        a series of its own: `QD1-2026-0001`.
         """
+        series = self._in_doubt(series)
         self.node.ledger.lock_subjects(self.connection, [Subject(f"number/{series}")])
         query = select(tables.numbers.c.last).where(tables.numbers.c.series == series)
         used = max(self.connection.execute(query).scalar() or 0, self._issued.get(series, 0))
@@ -113,6 +117,13 @@ class Unit:
     def nudge(self, job: str) -> None:
         """Ask for a job once this unit has committed."""
         self._nudges.add(job)
+
+    def _in_doubt(self, series: str) -> str:
+        opened = epochs.opened(self.connection)
+        if not opened or peers.all_verified_since(self.connection, opened[-1].opened_at):
+            return series
+        code, dash, year = series.partition("-")
+        return f"{code}{opened[-1].number}{dash}{year}"
 
     def finish(self) -> frozenset[str]:
         """Fold what was touched; the jobs to nudge after the commit. Called by `Node.unit` alone."""
