@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, delete
 
 from config import jobs
+from service.actions import erasing
 from service.node import Node
 from service.store import comparing, node_facts
 from service.store.codec import UnreadableFact
@@ -57,6 +58,7 @@ def _fold_batch(node: Node) -> tuple[int, int]:
         with node.engine.begin() as connection:
             taken = node.ledger.take_pending(connection, BATCH)
             _fold(node, connection, taken)
+            erasing.follow(node, connection, taken)
             node.ledger.clear_pending(connection, taken)
         _nudge_coverage(node, taken)
         return len(taken), 0
@@ -81,6 +83,7 @@ def _fold_singly(node: Node) -> tuple[int, int]:
 def _fold_one(node: Node, connection: Connection, subject: Subject) -> bool:
     def fold(subjects: list[Subject]) -> None:
         _fold(node, connection, subjects)
+        erasing.follow(node, connection, subjects)
         node.ledger.clear_pending(connection, subjects)
 
     return _or_set_aside(node, connection, subject, fold)

@@ -386,6 +386,24 @@ class PersonUnmasked(Fact):
     reason: str
 
 
+@fact("person.erased")
+class PersonErased(Fact):
+    """A person's data are to be emptied wherever they lie; in the scope where they were recorded."""
+
+    person: str
+    opinion: str
+    reason: str
+
+
+@fact("person.erasure_confirmed")
+class PersonErasureConfirmed(Fact):
+    """A node has emptied what it held of a person; `emptied` counts the bodies, 0 when there was none (any more)."""
+
+    person: str
+    node: str
+    emptied: int
+
+
 # --- station life ----------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,7 @@ class Step(StrEnum):
     EDIT_MASTER_DATA = "edit_master_data"
     ENROL_NODE = "enrol_node"
     MANAGE_ACCOUNTS = "manage_accounts"
+    ERASE_PERSON = "erase_person"
 
 
 _GRANTS: dict[Role, frozenset[Step]] = {
@@ -89,6 +90,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.CLOSE,
             Step.HOLD_RECEPTION,
             Step.MANAGE_ACCOUNTS,
+            Step.ERASE_PERSON,
         }
     ),
     Role.CLERK: frozenset(
@@ -110,6 +112,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.CLOSE,
             Step.EDIT_MASTER_DATA,
             Step.ENROL_NODE,
+            Step.ERASE_PERSON,
         }
     ),
     Role.CHAIR: frozenset(

@@ -18,7 +18,7 @@ from service.store.queries import OpinionFilter
 from service.store.tables import opinions
 from service.store.vault import CannotOpen, StationSeal
 from sync import acknowledged, peers
-from sync.events import Scope, Subject, decode_header, from_us
+from sync.events import Event, Scope, Subject, decode_header, from_us, within
 from sync.identity import Identity
 from sync.ledger import Ledger
 from sync.tables import ledger_events, ledger_once, ledger_streams, sync_acknowledged
@@ -71,6 +71,47 @@ def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50) -> tuple[
         for fact, event in known if isinstance(fact, f.EpochOpened)
     ]  # fmt: skip
     return tuple(sorted(told, key=lambda doubt: doubt.at, reverse=True)[:limit])
+
+
+# --- erasures --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A person's data that were to be emptied. `confirmed` and `missing` are node ids; holders that have not said so
+    may have been off since.
+    """
+
+    opinion: str
+    reason: str
+    by: str
+    at: datetime
+    confirmed: frozenset[str]
+    missing: frozenset[str]
+
+
+def erasures(connection: Connection, ledger: Ledger, own: str, *, limit: int = 50) -> tuple[Erasure, ...]:
+    """Erasures known here, newest first, with who has confirmed them and who still has to. `own` is this node."""
+    subjects = ledger.subjects(connection, "erasure/", None, 1000)
+    found = [_erasure(connection, events, own) for events in ledger.read_subjects(connection, subjects).values()]
+    known = [erasure for erasure in found if erasure is not None]
+    return tuple(sorted(known, key=lambda erasure: erasure.at, reverse=True)[:limit])
+
+
+def _erasure(connection: Connection, events: list[Event], own: str) -> Erasure | None:
+    decoded = [(event, codec.decode(event.kind, event.version, event.body)) for event in events if event.body]
+    asked = next(((event, fact) for event, fact in decoded if isinstance(fact, f.PersonErased)), None)
+    if asked is None:
+        return None
+    event, fact = asked
+    confirmed = frozenset(said.node for _, said in decoded if isinstance(said, f.PersonErasureConfirmed))
+    holders = frozenset({own, *(peer.node for peer in peers.all_peers(connection) if _holds(peer, event.stream.scope))})
+    return Erasure(opinion=fact.opinion, reason=fact.reason, by=Author.parse(event.author).name, at=event.occurred_at,
+                   confirmed=confirmed, missing=holders - confirmed)  # fmt: skip
+
+
+def _holds(peer: peers.Peer, scope: Scope) -> bool:
+    return peer.revoked_after is None and within(scope, peer.shared_scopes)
 
 
 # --- people ----------------------------------------------------------------------------------------------------

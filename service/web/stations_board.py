@@ -128,6 +128,8 @@ def board() -> str:
     with desk.looking() as look:
         return render_template(
             "hub/stations.html", lines=_all_lines(look), may_enrol=actor.may(Step.ENROL_NODE),
+            erasures=station_queries.erasures(look.connection, desk.node().ledger, desk.node().identity.node),
+            names={peer.node: look.town.station_name(peer.name) for peer in peers.all_peers(look.connection)},
             doubts=station_queries.doubts(look.connection, desk.node().ledger, limit=DOUBTS_SHOWN),
             silent_wd=look.policy.limits.silent_wd, now=look.now, town=look.town,
         )  # fmt: skip

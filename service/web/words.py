@@ -142,6 +142,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "day_status": {"published": N_("公布"), "provisional": N_("暂估"), "local": N_("本地")},
     # The timeline: what happened, by kind of fact.
     "fact": {
+        "person.erased": N_("删除个人信息"),
+        "person.erasure_confirmed": N_("确认已删除个人信息"),
         "node.epoch_opened": N_("恢复记录"),
         "opinion.registered": N_("登记"),
         "opinion.info_requested": N_("要求补充"),
@@ -180,6 +182,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     },
     # Field labels, shared by forms and by the sentences that refuse a field.
     "field": {
+        "erase_reason": N_("删除理由"),
+        "sure": N_("确认删除"),
         "username": N_("账号"),
         "password": N_("密码"),
         "old": N_("当前密码"),
