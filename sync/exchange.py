@@ -22,6 +22,7 @@ from sync.errors import (
     Malformed,
     NoProgress,
     NotGranted,
+    PeerBusy,
     SyncError,
     TooLarge,
     WrongRecipient,
@@ -87,6 +88,7 @@ class _Conversation:
         self._transport = transport
         self._monotonic = monotonic
         self._report = ExchangeReport()
+        self._began = monotonic()
         self._refused: set[str] = set()
         self._contested: set[Stream] = set()
         self._returned: set[wire.BranchPlace] = set()
@@ -98,8 +100,12 @@ class _Conversation:
     def run(self) -> ExchangeReport:
         report, limits = self._report, self._replica.limits
         for _ in range(limits.rounds_max):
+            if self._is_over:
+                return report
             report.rounds += 1
             ours, answer = self._hello()
+            if answer.wait_s and not answer.equal:
+                raise PeerBusy(wait_s=answer.wait_s)
             returned = self._take_back(answer.branches)
             if answer.equal and not returned:
                 self._refuse_stranded()
@@ -109,6 +115,11 @@ class _Conversation:
                 raise self._first_refusal()
         return report
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether this exchange has had its time: on a slow line others want the line, and the worker, as well."""
+        return self._monotonic() - self._began > self._replica.limits.exchange_s
+
     def _round(self, ours: Heads, answer: wire.HelloAnswer) -> bool:
         """Push and pull once; whether anything changed on either side, be it by another exchange of ours."""
         theirs = wire.load_heads(answer.heads)
@@ -117,7 +128,7 @@ class _Conversation:
         moved = self._push_all(theirs, answer.held)
         self._pull_all(theirs)
         reconciled = [self._reconcile(stream, theirs) for stream in sorted(self._contested, key=str)]
-        return adopted or moved or any(reconciled) or self._shared_heads() != ours
+        return adopted or moved or any(reconciled) or self._is_over or self._shared_heads() != ours
 
     def _shared_heads(self) -> Heads:
         with self._replica.engine.begin() as conn:
@@ -150,7 +161,8 @@ class _Conversation:
         travel_us = (self._monotonic() - asked_at) * _MICROSECONDS
         self._report.clock_offset_s = round((head.clock_us - clock_us - travel_us / 2) / _MICROSECONDS, 3)
         self._report.wait_s = answer.wait_s
-        self._note(answer, heads if answer.equal else wire.load_heads(answer.heads), counter)
+        if not answer.wait_s or answer.equal:
+            self._note(answer, heads if answer.equal else wire.load_heads(answer.heads), counter)
         return heads, answer
 
     def _note(self, answer: wire.HelloAnswer, stated: Heads, counter: int) -> None:
@@ -214,7 +226,7 @@ class _Conversation:
         ready = [Range(Stream(Origin(n, e), Scope(s)), first, last) for n, e, s, first, last in held]
         with self._replica.engine.begin() as conn:
             ours = self._replica.readable_heads(conn, self._peer)
-        while packed := self._next_bundle(ours, theirs, ready):
+        while not self._is_over and (packed := self._next_bundle(ours, theirs, ready)):
             answer = self._push(packed)
             if answer is None:
                 continue  # too large for the peer: the next one is half as big
@@ -268,7 +280,7 @@ class _Conversation:
     # --- pull --------------------------------------------------------------------------------------------------
 
     def _pull_all(self, theirs: Heads) -> None:
-        while self._lacking(theirs):
+        while not self._is_over and self._lacking(theirs):
             payload = self._pull_request(theirs)
             _, answer, _ = self._ask("pull", payload, wire.PullAnswer, self._counter())
             if answer.bundle is None or not self._take_in(answer.bundle):

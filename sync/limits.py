@@ -27,3 +27,5 @@ class Limits:
     batch_raw_bytes_start: int = 1 * MIB
     batch_target_s: float = 5.0
     rounds_max: int = 8
+    exchange_s: float = 240.0  # then an exchange ends where it is; the next one goes on
+    working_at_once: int = 0  # requests with work that a process takes on at once; 0 = all

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from sqlalchemy import Connection
 
 from sync import acknowledged, bundle, enrolment, peers, reconciling, wire
+from sync.admission import Admission
 from sync.bundle import Bundle, encode_segment
 from sync.errors import Malformed, NotGranted, SyncError, TooLarge, UnknownVerb, WrongRecipient
 from sync.events import Origin, Scope, Stream, from_us, to_us
@@ -30,11 +31,12 @@ class Readable(Protocol):
 
 
 class Responder:
-    """Answers peers. Stateless: any number of threads and processes may answer for one node."""
+    """Answers peers. Any number of threads and processes may answer for one node; they share only the database."""
 
     def __init__(self, replica: Replica, info: NodeInfo | None = None) -> None:
         self._replica = replica
         self._info = info or replica.info
+        self.admission = Admission(replica.limits.working_at_once)
         self._answers: dict[str, Callable[[Connection, Peer, Envelope], bytes]] = {
             "hello": self._hello,
             "push": self._push,
@@ -54,7 +56,10 @@ class Responder:
             return self._enrol(envelope)
         if envelope.head.recipient != self._replica.identity.node:
             raise WrongRecipient(asked=envelope.head.recipient)
-        return self._answer_peer(envelope)
+        if verb == "hello":
+            return self._answer_peer(envelope)
+        with self.admission.working():
+            return self._answer_peer(envelope)
 
     def _read(self, verb: str, body: bytes | Readable) -> bytes:
         limits = self._replica.limits
@@ -89,7 +94,10 @@ class Responder:
         hello, now, replica = wire.decode(envelope.payload, wire.Hello), self._replica.now(), self._replica
         heads = replica.shared_heads(conn, peer)
         equal = hello.summary == digest(heads)
+        before = peers.find_contact(conn, peer.node)
         self._note_hello(conn, envelope, hello, equal, now)
+        if not equal and self.admission.is_full:
+            return self._come_back(conn, before.last_verified_at, now)
         if equal:
             acknowledged.acknowledge(conn, peer.node, heads, envelope.head.counter, now)
         answer = wire.HelloAnswer(
@@ -103,6 +111,14 @@ class Responder:
                 (stream.origin.epoch, stream.scope, seq)
                 for stream, seq in reconciling.settle(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX, now)
             ],
+        )  # fmt: skip
+        return wire.encode(answer)
+
+    def _come_back(self, conn: Connection, verified_at: datetime | None, now: datetime) -> bytes:
+        """Too many are being served: this one comes back later, and loses nothing but that time."""
+        answer = wire.HelloAnswer(
+            equal=False, heads=[], held=[], read_scopes=[], write_scopes=[], name=self._info.name,
+            versions=self._replica.versions(conn), wait_s=self.admission.wait_s(verified_at, now),
         )  # fmt: skip
         return wire.encode(answer)
 

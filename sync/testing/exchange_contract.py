@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 from sync import epochs, peers, receipts, wire
+from sync.admission import Admission
 from sync.enrolment import enrol, issue_code
 from sync.errors import (
     CodeRefused,
@@ -12,6 +14,7 @@ from sync.errors import (
     Malformed,
     NodeTaken,
     NotGranted,
+    PeerBusy,
     PeerRevoked,
     TimedOut,
     TooLarge,
@@ -22,6 +25,7 @@ from sync.errors import (
     WrongRecipient,
 )
 from sync.events import Scope, Subject
+from sync.exchange import exchange
 from sync.identity import Identity
 from sync.ledger import Ledger
 from sync.limits import Limits
@@ -317,6 +321,44 @@ class ExchangeContract:
             station.exchange(hub, direct(hub, refuse))
 
     # --- contradictions ----------------------------------------------------------------------------------------
+
+    # --- crowds ------------------------------------------------------------------------------------------------
+
+    def test_a_crowded_hub_asks_to_come_back_and_still_answers_who_has_nothing_to_do(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.exchange(hub)
+        responder = Responder(replace(hub.replica, limits=Limits(working_at_once=1)))
+        line = DirectTransport(responder)
+        with responder.admission.working():
+            assert station.exchange(hub, line).verified
+            station.record(HALL, draft())
+            with refused(PeerBusy) as caught:
+                station.exchange(hub, line)
+            assert isinstance(caught[0].data["wait_s"], int)
+            assert station.unsent(hub).count == 1
+        assert station.exchange(hub, line).verified
+
+    def test_who_was_not_served_for_long_is_asked_back_first(self, lab: Lab) -> None:
+        admission, now = Admission(1, Random(1)), lab.clock()
+        ages = (None, timedelta(days=3), timedelta(hours=1), timedelta(minutes=1))
+        waits = [[admission.wait_s(None if age is None else now - age, now) for _ in range(50)] for age in ages]
+        assert max(waits[0]) == max(waits[1]) < min(waits[2]) <= max(waits[2]) < min(waits[3])
+
+    def test_an_exchange_ends_when_its_time_is_over_and_the_next_one_goes_on(self, lab: Lab) -> None:
+        hub = lab.node("hub")
+        station = lab.node("station", limits=Limits(batch_raw_bytes=2000, batch_raw_bytes_start=2000, exchange_s=60))
+        lab.enrol(station, hub, ["t/s/a"], ["t/s/a"])
+        station.record(HALL, *(draft(text="x" * 1500) for _ in range(20)))
+        seconds = iter(range(0, 100_000, 9))
+        line = DirectTransport(hub.responder)
+        first = exchange(station.replica, station.peer(hub), line, lambda: float(next(seconds)))
+        assert 0 < first.pushed < 20
+        assert not first.verified
+        pushed = first.pushed
+        while not (report := exchange(station.replica, station.peer(hub), line, lambda: float(next(seconds)))).verified:
+            assert report.pushed > 0, "every exchange brings something"
+            pushed += report.pushed
+        assert pushed + report.pushed == 20
 
     # --- what is known of the peer -----------------------------------------------------------------------------
 
