@@ -25,8 +25,8 @@ def encode(fact: f.Fact) -> bytes:
 
 @lru_cache(maxsize=512)
 def _decoder(kind: str, version: int) -> msgspec.json.Decoder[Any] | None:
-    shape = f.shape(kind, version)
-    return None if shape is None else msgspec.json.Decoder(shape)
+    shape = f.shape(kind)
+    return msgspec.json.Decoder(shape) if shape is not None and version == shape.VERSION else None
 
 
 def decode(kind: str, version: int, body: bytes) -> f.Fact | None:
