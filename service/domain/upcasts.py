@@ -46,11 +46,17 @@ def steps(kind: str, version: int) -> tuple[Upcast, ...] | None:
     return tuple(step for step in found if step is not None) if None not in found else None
 
 
+def is_known(kind: str, version: int) -> bool:
+    """Whether this program can read that version of that kind."""
+    shape = f.shape(kind)
+    return shape is not None and (version == shape.VERSION or steps(kind, version) is not None)
+
+
 def known() -> frozenset[tuple[str, int]]:
     """Every (kind, version) that this program can read."""
     return frozenset(
         (kind, version)
         for kind, shape in f.REGISTRY.items()
         for version in range(1, shape.VERSION + 1)
-        if steps(kind, version) is not None
+        if is_known(kind, version)
     )

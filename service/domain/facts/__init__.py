@@ -69,6 +69,11 @@ from service.domain.facts.people import (
     PersonRecorded,
     PersonUnmasked,
 )
+from service.domain.facts.records import (
+    RecordCorrected,
+    RecordRetried,
+    RecordSetAside,
+)
 from service.domain.facts.station_life import (
     ReceptionHeld,
     ReceptionWithdrawn,
@@ -107,6 +112,9 @@ __all__ = [
     "ReasonStated",
     "ReceptionHeld",
     "ReceptionWithdrawn",
+    "RecordCorrected",
+    "RecordRetried",
+    "RecordSetAside",
     "ReopenRequested",
     "Reopened",
     "ReplyDelivered",
