@@ -39,9 +39,11 @@ def or_set_aside(node: Node, connection: Connection, subject: Subject, fold: Cal
         with connection.begin_nested():
             fold([subject])
         return True
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, it concerns this subject and stops no other
         category = category_of(error)
-        log.exception("projection.quarantined", subject=subject, category=category.value)
+        # What waits for another record is no accident and needs no traceback.
+        tell = log.info if category is Category.DEPENDENCY else log.exception
+        tell("projection.quarantined", subject=subject, category=category.value)
         node.ledger.quarantine(connection, subject, category, f"{type(error).__name__}: {error}"[:500])
         return False
 

@@ -59,6 +59,7 @@ class Step(StrEnum):
     EDIT_MASTER_DATA = "edit_master_data"
     ENROL_NODE = "enrol_node"
     MANAGE_ACCOUNTS = "manage_accounts"
+    JUDGE_RECORD = "judge_record"
 
 
 _GRANTS: dict[Role, frozenset[Step]] = {
@@ -110,6 +111,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.CLOSE,
             Step.EDIT_MASTER_DATA,
             Step.ENROL_NODE,
+            Step.JUDGE_RECORD,
         }
     ),
     Role.CHAIR: frozenset(
@@ -133,7 +135,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
         {Step.SEE_OPINIONS, Step.SIGN, Step.REPORT_PROGRESS, Step.SUBMIT_REPLY, Step.ANSWER_CARD}
     ),
     Role.AUDITOR: frozenset({Step.SEE_OPINIONS}),
-    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS}),
+    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS, Step.JUDGE_RECORD}),
     Role.SYSTEM: frozenset({Step.SIGN, Step.FIRE_CARD, Step.ENROL_NODE, Step.EDIT_MASTER_DATA}),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +18,13 @@ _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class UnreadableFact(Exception):
-    """The body does not have the shape that its kind and version promise."""
+    """The body does not have the shape that its kind and version promise. `field` names the place, if it is one."""
+
+    @property
+    def field(self) -> str:
+        """`… - at `$.affected`` → affected; "" when the whole does not fit."""
+        place = str(self).rpartition("`$.")[2] if "`$." in str(self) else ""
+        return place.partition("`")[0].partition("[")[0].partition(".")[0]
 
 
 class UndecodableFact(UnreadableFact):
@@ -39,6 +46,24 @@ def decode(kind: str, version: int, body: bytes) -> f.Fact | None:
     except _BROKEN as error:
         unreadable = UnreadableFact if _is_json(body) else UndecodableFact
         raise unreadable(f"{kind} v{version}: {error}") from error
+
+
+def plain(fact: f.Fact) -> upcasts.Plain:
+    """The fact's fields as JSON gives them."""
+    fields: upcasts.Plain = msgspec.json.decode(encode(fact))
+    return fields
+
+
+def from_plain(kind: str, fields: Mapping[str, Any]) -> f.Fact:
+    """A fact in today's shape of a known kind out of what a person typed: numbers and dates may be text.
+
+    Raises UnreadableFact, which names the field.
+    """
+    try:
+        fact: f.Fact = msgspec.convert(dict(fields), f.REGISTRY[kind], strict=False)
+    except msgspec.ValidationError as error:
+        raise UnreadableFact(f"{kind}: {error}") from error
+    return fact
 
 
 @lru_cache(maxsize=512)

@@ -77,12 +77,17 @@ class Unit:
             kind=fact.KIND, version=fact.VERSION, subject=Subject(subject), body=codec.encode(fact),
             occurred_at=self.now, author=str(self._author()), once=once,
         )  # fmt: skip
+        event = self.node.ledger.append(self.connection, scope, [draft])[0]
         if later:
-            self.node.ledger.mark_pending(self.connection, [draft.subject])
-            self._nudges.add(jobs.PROJECTION)
+            self.sweep_later(subject)
         else:
             self._touched[draft.subject] = None
-        return self.node.ledger.append(self.connection, scope, [draft])[0]
+        return event
+
+    def sweep_later(self, subject: str) -> None:
+        """Leave the fold of a subject to the sweep, once this unit has committed."""
+        self.node.ledger.mark_pending(self.connection, [Subject(subject)])
+        self._nudges.update((jobs.PROJECTION,) if self.is_hub else (jobs.PROJECTION, jobs.EXCHANGE))
 
     def opinion(self, opinion_id: str) -> Opinion:
         """The opinion as the ledger has it now, locked until the unit ends. Raises NotFound."""

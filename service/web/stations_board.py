@@ -7,7 +7,7 @@ are made here: shown once, printable, good for one computer.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Blueprint, render_template
@@ -18,6 +18,7 @@ from service.domain.office_hours import local_date
 from service.domain.people import Step
 from service.domain.policy import Policy
 from service.domain.town import Station, Town
+from service.store import aside_queries, unrecognised
 from service.web import desk, words
 from service.web.desk import Look
 from service.web.words import N_
@@ -46,6 +47,7 @@ class StationLine:
     waiting_days: int = 0
     offset_flagged: bool = False
     revoked: bool = False
+    unrecognised: int = 0  # its records that this hub's program cannot read yet
 
     @property
     def alarming(self) -> bool:
@@ -126,12 +128,15 @@ def board() -> str:
     with desk.looking() as look:
         return render_template(
             "hub/stations.html", lines=_all_lines(look), may_enrol=actor.may(Step.ENROL_NODE),
+            may_judge=actor.may(Step.JUDGE_RECORD), aside=aside_queries.count(look.connection, desk.node().ledger),
             silent_wd=look.policy.limits.silent_wd, now=look.now, town=look.town,
         )  # fmt: skip
 
 
 def _all_lines(look: Look) -> list[StationLine]:
-    return lines(look.town, peers.all_peers(look.connection), peers.contacts(look.connection), look.now)
+    found = lines(look.town, peers.all_peers(look.connection), peers.contacts(look.connection), look.now)
+    by_node = unrecognised.by_node(look.connection)
+    return [replace(line, unrecognised=by_node.get(line.node, 0)) for line in found]
 
 
 @pages.post("/<station>/code")
