@@ -52,15 +52,24 @@ def correct(unit: Unit, subject: str, event_id: str, fields: Mapping[str, Any], 
     """
     unit.actor.require(Step.SEE_OPINIONS)
     event = _event_at_hub(unit, subject, event_id)
-    shape = f.shape(event.kind)
-    if shape is None or event.kind.startswith("record."):
+    kind = _corrected_kind(event)
+    shape = f.shape(kind)
+    if shape is None or kind.startswith("record."):
         raise Refused("kind_not_correctable")
     if _aside(unit, subject).reason == ENDED:
         raise Refused("correct_after_retry")  # nobody knows which of its records the program ended on
-    fact = _read(event.kind, fields)
+    fact = _read(kind, fields)
     _record(unit, event, f.RecordCorrected(
-        event=event_id, kind=event.kind, version=shape.VERSION, reason=needed("why", reason), fields=codec.plain(fact),
+        event=event_id, kind=kind, version=shape.VERSION, reason=needed("why", reason), fields=codec.plain(fact),
     ))  # fmt: skip
+
+
+def _corrected_kind(event: Event) -> str:
+    """The kind that is to be read: a correction is corrected as what it stands for."""
+    if event.kind != f.RecordCorrected.KIND or event.body is None:
+        return event.kind
+    said = codec.decode(event.kind, event.version, event.body)
+    return said.kind if isinstance(said, f.RecordCorrected) else event.kind
 
 
 def _read(kind: str, fields: Mapping[str, Any]) -> f.Fact:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DataError, IntegrityError
 
 from service.domain.policy_reading import BadPolicy
@@ -14,8 +14,10 @@ from service.domain.refusals import NotFound, Refused
 from service.domain.working_days import BadTerm
 from service.node import Node
 from service.store.codec import UndecodableFact, UnreadableFact
+from service.store.projectors import empty_rows
 from sync.errors import BodyUnreadable
 from sync.events import Subject
+from sync.tables import ledger_events
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +47,15 @@ def or_set_aside(node: Node, connection: Connection, subject: Subject, fold: Cal
         tell = log.info if category is Category.DEPENDENCY else log.exception
         tell("projection.quarantined", subject=subject, category=category.value)
         node.ledger.quarantine(connection, subject, category, f"{type(error).__name__}: {error}"[:500])
+        if _holds_erased(connection, subject):
+            empty_rows(connection, subject)
         return False
+
+
+def _holds_erased(connection: Connection, subject: Subject) -> bool:
+    """The rows of a subject that was set aside stay as they were, unless they might still say what was erased."""
+    erased = select(ledger_events.c.seq).where(ledger_events.c.subject == subject, ledger_events.c.body.is_(None))
+    return connection.execute(erased.limit(1)).first() is not None
 
 
 def waiting_for(connection: Connection, node: Node, categories: Collection[Category]) -> list[Subject]:

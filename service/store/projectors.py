@@ -102,6 +102,12 @@ def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject],
     return bool(folded.keys["master"])
 
 
+def empty_rows(connection: Connection, subject: Subject) -> None:
+    """Take away what the read tables say of a subject."""
+    for column, keys, _ in placed([subject]).homes():
+        replace_rows(connection, column, keys, [])
+
+
 def pages(connection: Connection, ledger: Ledger, kinds: Iterable[str], size: int) -> Iterator[list[Subject]]:
     """All subjects of these kinds that the ledger holds, `size` at a time."""
     for kind in kinds:
@@ -147,13 +153,14 @@ def _opinion_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -
 def _require(beginning: type[f.Fact], key: str, events: list[Event]) -> None:
     """Facts that came before the one that begins their subject wait for it, and somebody can see that they do.
 
-    A beginning that was erased or set aside will not come again, and a fact that only a newer program can read may be
-    the beginning itself. Decisions about records begin nothing, and rest on nothing either.
+    What was erased or set aside will not come again, and a fact that only a newer program can read may be the beginning
+    itself. Decisions about records begin nothing, and rest on nothing either.
     """
     kinds = {event.kind for event in events}
-    if beginning.KIND in kinds or f.RecordSetAside.KIND in kinds or unrecognised.rows_of(events):
+    gone = f.RecordSetAside.KIND in kinds or any(event.body is None for event in events)
+    if gone or beginning.KIND in kinds or unrecognised.rows_of(events):
         return
-    if any(event.body is not None and not event.kind.startswith("record.") for event in events):
+    if any(not kind.startswith("record.") for kind in kinds):
         raise MissingDependency(beginning.KIND)
 
 
