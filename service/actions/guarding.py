@@ -7,6 +7,7 @@ one, so that the one that ends processes shows, and is set aside before it can d
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,10 @@ from service.domain.quarantine import ENDED, ENDED_MAX, Category
 from service.node import Node
 from sync.events import Subject
 
+# Between the two transactions on SQLite another thread would take the mark for one left behind. A second process beside a
+# station's is a person's command; it would have to fall three times into these milliseconds to set a case aside wrongly.
+_one_thread = threading.Lock()
+
 Take = Callable[[Connection], list[Subject]]
 
 
@@ -24,7 +29,7 @@ def marked(node: Node, take: Take) -> Iterator[tuple[Connection, list[Subject]]]
     """A transaction and the subjects to fold in it; that folding them began is committed already.
 
     On PostgreSQL the subjects are held while the mark is written beside, so that nobody takes it for one left behind.
-    SQLite has one writer: the mark is written first, in a transaction of its own.
+    SQLite has one writer: the mark is written first, in a transaction of its own, and one thread does so at a time.
     """
     mark: int | None = None
     try:
@@ -36,12 +41,13 @@ def marked(node: Node, take: Take) -> Iterator[tuple[Connection, list[Subject]]]
                 yield connection, taken
                 _end(node, connection, mark)
         else:
-            with node.engine.begin() as connection:
-                taken = take(connection)
-                mark = _begin(node, connection, taken)
-            with node.engine.begin() as connection:
-                yield connection, taken
-                _end(node, connection, mark)
+            with _one_thread:
+                with node.engine.begin() as connection:
+                    taken = take(connection)
+                    mark = _begin(node, connection, taken)
+                with node.engine.begin() as connection:
+                    yield connection, taken
+                    _end(node, connection, mark)
     except BaseException:
         with node.engine.begin() as connection:
             _end(node, connection, mark)

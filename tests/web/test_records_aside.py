@@ -98,6 +98,16 @@ def test_a_returned_record_is_told_to_its_station_with_the_reason(
         assert unit.opinion(made.opinion).state is State.REGISTERED
 
 
+def test_a_case_that_stands_aside_says_so_instead_of_failing(at_hub: Sit, at_station: Sit, township: Township) -> None:
+    made = Cases(township).registered()
+    township.exchange()
+    record(township, made.opinion, "opinion.routed_direct", b'{"basis":7}')
+    for browser in (at_hub("clerk"), at_station("liaison")):
+        page = browser.get(f"/opinions/{made.opinion}")
+        assert page.status_code == 409
+        assert "等待乡镇处理" in page.text
+
+
 def test_a_retry_is_one_click(at_hub: Sit, township: Township, broken: str) -> None:
     clerk = at_hub("clerk")
     assert clerk.send(PAGE, at=f"{PAGE}/retry", having="csrf_token").status_code == 302
