@@ -3,6 +3,7 @@
 Every method takes an open connection; the caller owns the transaction, so a fact and what shows it commit together.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -154,6 +155,10 @@ class Ledger:
         """Subjects to fold in this transaction; other sweeps skip them meanwhile."""
         return pending.take(conn, limit)
 
+    def take_these(self, conn: Connection, subjects: Sequence[Subject]) -> list[Subject]:
+        """Like `take_pending`, of these subjects only."""
+        return pending.take_these(conn, subjects)
+
     def clear_pending(self, conn: Connection, subjects: Sequence[Subject]) -> None:
         """These subjects were folded in this transaction; they also leave quarantine."""
         pending.clear(conn, subjects)
@@ -170,9 +175,26 @@ class Ledger:
         """Let a quarantined subject be folded again."""
         pending.release(conn, subject, self._now())
 
-    def quarantined(self, conn: Connection) -> list[Quarantined]:
-        """Subjects set aside, oldest first."""
-        return pending.quarantined(conn)
+    def quarantined(self, conn: Connection, subjects: Sequence[Subject] | None = None) -> list[Quarantined]:
+        """Subjects set aside, oldest first; of some hundred subjects only, when these are given."""
+        return pending.quarantined(conn, subjects)
+
+    # --- folds that ended with their process -------------------------------------------------------------------
+
+    def begin_folding(self, conn: Connection, subjects: Sequence[Subject]) -> int:
+        """A mark that these are about to be folded; commit it before folding."""
+        return pending.begin(conn, subjects, self._now())
+
+    def end_folding(self, conn: Connection, mark: int) -> None:
+        pending.end(conn, mark)
+
+    def unfinished_foldings(self, conn: Connection, subjects: Sequence[Subject]) -> Counter[Subject]:
+        """How often a process ended while it folded these subjects, which the caller has taken."""
+        return pending.unfinished(conn, subjects)
+
+    def forget_foldings(self, conn: Connection) -> None:
+        """Remove marks none of whose subjects waits any more."""
+        pending.forget(conn)
 
 
 def _lock_key(subject: str) -> int:

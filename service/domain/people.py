@@ -60,6 +60,7 @@ class Step(StrEnum):
     ENROL_NODE = "enrol_node"
     MANAGE_ACCOUNTS = "manage_accounts"
     ERASE_PERSON = "erase_person"
+    JUDGE_RECORD = "judge_record"
 
 
 _GRANTS: dict[Role, frozenset[Step]] = {
@@ -113,6 +114,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.EDIT_MASTER_DATA,
             Step.ENROL_NODE,
             Step.ERASE_PERSON,
+            Step.JUDGE_RECORD,
         }
     ),
     Role.CHAIR: frozenset(
@@ -136,7 +138,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
         {Step.SEE_OPINIONS, Step.SIGN, Step.REPORT_PROGRESS, Step.SUBMIT_REPLY, Step.ANSWER_CARD}
     ),
     Role.AUDITOR: frozenset({Step.SEE_OPINIONS}),
-    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS}),
+    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS, Step.JUDGE_RECORD}),
     Role.SYSTEM: frozenset({Step.SIGN, Step.FIRE_CARD, Step.ENROL_NODE, Step.EDIT_MASTER_DATA}),
 }
 

@@ -13,7 +13,7 @@ from service.domain.opinion_fold import fold
 from service.domain.opinions import Opinion, State
 from service.domain.people import Reporter
 from service.domain.record import Author
-from service.store import codec, queries
+from service.store import codec, judged, queries
 from service.store.queries import OpinionFilter
 from service.store.tables import opinions
 from service.store.vault import CannotOpen, StationSeal
@@ -33,7 +33,7 @@ def case(
         return None
     subject = Subject(f"opinion/{opinion_id}")
     events = ledger.read_subjects(connection, [subject]).get(subject, [])
-    found = fold(opinion_id, [codec.recorded(event, hub_nodes) for event in events])
+    found = fold(opinion_id, judged.records(events, hub_nodes))
     return None if found.state is State.NEW else found
 
 

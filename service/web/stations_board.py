@@ -18,7 +18,7 @@ from service.domain.office_hours import local_date
 from service.domain.people import Step
 from service.domain.policy import Policy
 from service.domain.town import Station, Town
-from service.store import station_queries
+from service.store import aside_queries, station_queries, unrecognised
 from service.web import desk, words
 from service.web.desk import Look
 from service.web.words import N_
@@ -48,6 +48,7 @@ class StationLine:
     waiting_days: int = 0
     offset_flagged: bool = False
     revoked: bool = False
+    unrecognised: int = 0  # its records that this hub's program cannot read yet
 
     @property
     def alarming(self) -> bool:
@@ -131,14 +132,18 @@ def board() -> str:
             erasures=station_queries.erasures(look.connection, desk.node().ledger, desk.node().identity.node),
             names={peer.node: look.town.station_name(peer.name) for peer in peers.all_peers(look.connection)},
             doubts=station_queries.doubts(look.connection, desk.node().ledger, limit=DOUBTS_SHOWN),
+            may_judge=actor.may(Step.JUDGE_RECORD), aside=aside_queries.count(look.connection, desk.node().ledger),
             silent_wd=look.policy.limits.silent_wd, now=look.now, town=look.town,
         )  # fmt: skip
 
 
 def _all_lines(look: Look) -> list[StationLine]:
     found = lines(look.town, peers.all_peers(look.connection), peers.contacts(look.connection), look.now)
-    copied = peer_epochs.shared_keys(look.connection, look.now)
-    return [replace(line, state="copied") if line.node in copied else line for line in found]
+    copied, by_node = peer_epochs.shared_keys(look.connection, look.now), unrecognised.by_node(look.connection)
+    return [
+        replace(line, unrecognised=by_node.get(line.node, 0), state="copied" if line.node in copied else line.state)
+        for line in found
+    ]
 
 
 @pages.post("/<station>/code")

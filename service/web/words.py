@@ -179,6 +179,11 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "opinion.card_answered": N_("督办反馈"),
         "opinion.card_revoked": N_("撤销督办"),
         "opinion.key_selected": N_("选为重点督办"),
+        "record.retried": N_("乡镇安排重新整理"),
+        "record.set_aside": N_("乡镇退回一条记录"),
+        "record.corrected": N_("乡镇更正一条记录"),
+        "reception.held": N_("接待登记"),
+        "reception.withdrawn": N_("撤销接待登记"),
     },
     # Field labels, shared by forms and by the sentences that refuse a field.
     "field": {
@@ -240,6 +245,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "code": N_("查询码"),
         "station": N_("联络站"),
         "role": N_("角色"),
+        "why": N_("处理理由"),
     },
     # Why an exchange with the hub did not go through, as the sync library names it.
     "sync_error": {
