@@ -59,6 +59,7 @@ class Step(StrEnum):
     EDIT_MASTER_DATA = "edit_master_data"
     ENROL_NODE = "enrol_node"
     MANAGE_ACCOUNTS = "manage_accounts"
+    CARRY_STICK = "carry_stick"
 
 
 _GRANTS: dict[Role, frozenset[Step]] = {
@@ -73,6 +74,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.ASK_REOPEN,
             Step.CLOSE,
             Step.HOLD_RECEPTION,
+            Step.CARRY_STICK,
         }
     ),
     Role.CHIEF: frozenset(
@@ -89,6 +91,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.CLOSE,
             Step.HOLD_RECEPTION,
             Step.MANAGE_ACCOUNTS,
+            Step.CARRY_STICK,
         }
     ),
     Role.CLERK: frozenset(
@@ -110,6 +113,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.CLOSE,
             Step.EDIT_MASTER_DATA,
             Step.ENROL_NODE,
+            Step.CARRY_STICK,
         }
     ),
     Role.CHAIR: frozenset(
@@ -133,7 +137,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
         {Step.SEE_OPINIONS, Step.SIGN, Step.REPORT_PROGRESS, Step.SUBMIT_REPLY, Step.ANSWER_CARD}
     ),
     Role.AUDITOR: frozenset({Step.SEE_OPINIONS}),
-    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS}),
+    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS, Step.CARRY_STICK}),
     Role.SYSTEM: frozenset({Step.SIGN, Step.FIRE_CARD, Step.ENROL_NODE, Step.EDIT_MASTER_DATA}),
 }
 

@@ -126,7 +126,8 @@ def board() -> str:
     with desk.looking() as look:
         return render_template(
             "hub/stations.html", lines=_all_lines(look), may_enrol=actor.may(Step.ENROL_NODE),
-            silent_wd=look.policy.limits.silent_wd, now=look.now, town=look.town,
+            may_carry=actor.may(Step.CARRY_STICK), silent_wd=look.policy.limits.silent_wd, now=look.now,
+            town=look.town,
         )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ def show() -> str:
         waiting = station_queries.waiting(look.connection, node.identity, limit=WAITING_SHOWN)
         limit_s = look.policy.limits.clock_offset_s
     return render_template("station/sync.html", waiting=waiting, limit_s=limit_s, hub_url=node.settings.hub_url,
-                           may_open=desk.actor().may(Step.SEE_OPINIONS))  # fmt: skip
+                           may_open=desk.actor().may(Step.SEE_OPINIONS),
+                           may_carry=desk.actor().may(Step.CARRY_STICK))  # fmt: skip
 
 
 @pages.post("/sync")
