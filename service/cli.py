@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     code.add_argument("station", help="station code, such as qd")
     enrol = add("enrol", _enrol, "station: enrol at the hub with a one-time code")
     enrol.add_argument("code")
+    enrol.add_argument("--stick", metavar="PATH", help="without a line: carry request and answer on this memory stick")
     user = add("user", _user, "create an account on this node")
     user.add_argument("username")
     user.add_argument("--name", required=True)
@@ -135,9 +136,15 @@ def _enrolment_code(args: argparse.Namespace) -> int:
 
 
 def _enrol(args: argparse.Namespace) -> int:
-    from service.actions.enrolling import enrol
+    from service.actions.enrolling import enrol, enrol_by_stick
 
-    station = enrol(open_node(), args.code)
+    if args.stick is None:
+        station: str | None = enrol(open_node(), args.code)
+    else:
+        station = enrol_by_stick(open_node(), ADMIN, args.code, os.path.abspath(args.stick))
+    if station is None:
+        print("接入申请已写到U盘: 请带到乡镇读入, 带回后用同一接入码再运行一次")
+        return 0
     print(f"enrolled as station {station}")
     return 0
 
@@ -191,6 +198,8 @@ def _stick_in(folder: str) -> int:
 
     report = bring_back(open_node(), ADMIN, folder, show)
     print(f"新收到 {report.stored} 条记录, 此前已有 {report.known} 条")
+    for name in report.enrolled:
+        print(f"已接入 {name}, 接入答复已写到U盘")
     for one in report.answers:
         print(f"已写回 {one.folder}: 回执和 {one.events} 条记录, 请带回去读入")
     problems = [*report.problems, *([report.unanswered] if report.unanswered else [])]

@@ -36,6 +36,7 @@ SyncError
 │   ├── StickFull              no room left
 │   ├── StickEmpty             nothing of any node lies there
 │   ├── StickForOthers         what lies there is meant for other nodes
+│   ├── StickAnswerMissing     the hub's answer to an enrolment is not there yet
 │   ├── StickFileMissing       a file that was announced is not there
 │   ├── StickFileDamaged       a file is not what was announced, or cannot be decrypted
 │   └── StickPathUnsafe        a name that leads out of the stick's folder
@@ -332,6 +333,13 @@ class StickForOthers(StickError):
     code = "stick_for_others"
     hint = "This may be the stick of another town or station. Nothing was stored."
     status = 421
+
+
+class StickAnswerMissing(StickError):
+    """The memory stick does not hold the hub's answer to the enrolment yet."""
+
+    code = "stick_answer_missing"
+    hint = "The request lies on the stick now: carry it to the hub, have it imported there, and do this again."
 
 
 class StickFileMissing(StickError):

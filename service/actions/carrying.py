@@ -14,11 +14,12 @@ import structlog
 from config import jobs
 from config.settings import Settings
 from service.actions import projecting
-from service.actions.syncing import NoHub, replica
+from service.actions.syncing import NoHub, announce_enrolled, replica
 from service.domain.people import Actor, Step
 from service.domain.refusals import Invalid, NotFound
 from service.node import Node
 from sync import peers
+from sync.exchange import Responder
 from sync.peers import Contact, Peer
 from sync.stick import Exported, Imported, Progress, export, import_
 
@@ -31,7 +32,7 @@ def take_away(node: Node, actor: Actor, folder: str, station: str = "") -> list[
     Raises NotAllowed, Invalid, NoHub, NotFound for a station without a computer, and SyncError by name.
     """
     actor.require(Step.CARRY_STICK)
-    place = _place(folder)
+    place = place_of(folder)
     written = [export(replica(node), peer, place) for peer in _receivers(node, station)]
     for one in written:
         log.info("stick.written", peer=one.peer, files=one.files, events=one.events, new_events=one.new_events)
@@ -41,15 +42,19 @@ def take_away(node: Node, actor: Actor, folder: str, station: str = "") -> list[
 def bring_back(
     node: Node, actor: Actor, folder: str, progress: Callable[[Progress], None] = lambda _: None
 ) -> Imported:
-    """Take in what the stick brings, write the answer on it, fold what came.
+    """Take in what the stick brings, write the answer on it, fold what came; a hub also lets new nodes in.
 
     Raises NotAllowed, Invalid, and SyncError by name; what was stored until then stays stored and is folded.
     """
     actor.require(Step.CARRY_STICK)
     try:
-        report = import_(replica(node), _place(folder), progress=progress)
+        ours = replica(node)
+        responder = Responder(ours) if node.is_hub else None
+        report = import_(ours, place_of(folder), progress=progress, responder=responder)
     finally:
         _fold(node)
+    if report.enrolled:
+        announce_enrolled(node)
     log.info("stick.read", senders=report.senders, files=report.files, stored=report.stored,
              problems=[problem.code for problem in report.problems])  # fmt: skip
     return report
@@ -84,8 +89,8 @@ def _receivers(node: Node, station: str) -> list[Peer]:
     return hubs
 
 
-def _place(folder: str) -> Path:
-    """The top of a stick. Only a whole path: what a relative one means depends on how this program was started."""
+def place_of(folder: str) -> Path:
+    """The top of a stick. Raises Invalid unless the path is whole: others depend on how this program was started."""
     if not folder:
         raise Invalid("folder")
     place = Path(folder)

@@ -253,12 +253,15 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "stick_full": N_("U盘空间不足。请腾出空间或换一个更大的U盘;之前写好的内容仍然完整。"),
         "stick_empty": N_("这个U盘上没有带给本机的内容。请核对U盘和文件夹是否选对。"),
         "stick_for_others": N_("U盘上的内容是带给别处的,可能是其他站或其他乡镇的U盘。没有存入任何内容。"),
+        "stick_answer_missing": N_("U盘上还没有乡镇的接入答复。请先带到乡镇读入。"),
         "stick_file_missing": N_("U盘上少了一个文件,其余已读入。对方下次写U盘时会补上。"),
         "stick_file_damaged": N_("U盘上有一个文件已损坏,其余照常读入。对方下次写U盘时会重写;若反复出现请换一个U盘。"),
         "stick_path_unsafe": N_("U盘上的清单被人改动过,没有读入。请停止使用这个U盘并告知乡镇管理员。"),
     },
     # What a stick brought and why it was not stored, where the other side's words above would mislead.
     "stick_problem": {
+        "code_refused": N_("接入申请所用的接入码不对、已用过或已过期,没有接入。请重新生成接入码。"),
+        "node_taken": N_("接入申请的电脑编号已被占用,没有接入。请联系乡镇管理员。"),
         "unknown_peer": N_("写这个U盘的电脑没有在本机登记接入,没有存入任何内容。"),
         "bad_signature": N_("签名核对不通过,没有存入。请核对U盘来自哪里。"),
         "wrong_recipient": N_("其中的内容是带给别处的,没有存入。"),

@@ -48,8 +48,22 @@ class Found:
 
 def outgoing(folder: Path, producer: str, recipient: str) -> Path:
     """Where one node's files for another lie."""
+    return _root(folder) / f"{producer}-{recipient}"
+
+
+def request_of(folder: Path, node: str) -> Path:
+    """Where a new node asks to be enrolled."""
+    return _root(folder) / f"enrol-{node}.lxe"
+
+
+def answer_of(folder: Path, node: str) -> Path:
+    """Where the hub answers it."""
+    return _root(folder) / f"enrol-{node}.lxa"
+
+
+def _root(folder: Path) -> Path:
     top = folder.parent if folder.name.lower() == ROOT else folder  # somebody may point at our own folder
-    return top / ROOT / f"{producer}-{recipient}"
+    return top / ROOT
 
 
 def file_name(sealed: bytes) -> str:
@@ -107,7 +121,7 @@ def read_announced(folder: Path, file: wire.StickFile) -> bytes:
 
 def is_intact(path: Path, file: wire.StickFile) -> bool:
     """Whether exactly the announced bytes lie there."""
-    data = _read(path, file.bytes)
+    data = read_plain(path, file.bytes)
     return data is not None and len(data) == file.bytes and sha256(data).digest() == file.sha256
 
 
@@ -124,7 +138,7 @@ def _manifests_in(place: Path) -> Iterator[Found]:
     for entry in sorted(_entries(place), key=lambda entry: entry.name):
         plain = entry.is_file(follow_symlinks=False)
         if plain and _begins_like_ours(Path(entry.path)):
-            yield Found(place, entry.name, _read(Path(entry.path), MANIFEST_BYTES_MAX) or b"")
+            yield Found(place, entry.name, read_plain(Path(entry.path), MANIFEST_BYTES_MAX) or b"")
 
 
 def _begins_like_ours(path: Path) -> bool:
@@ -143,7 +157,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return list(islice(entries, _ENTRIES_MAX))
 
 
-def _read(path: Path, size: int) -> bytes | None:
+def read_plain(path: Path, size: int) -> bytes | None:
     """The bytes of a plain file of at most this size; None for anything else."""
     try:
         status = path.lstat()

@@ -29,7 +29,9 @@ from sync.limits import MIB
 from sync.peers import Peer
 from sync.positions import Heads, digest
 from sync.replica import Replica
+from sync.responder import Responder
 from sync.stick import age
+from sync.stick.enrolling import answer_requests
 from sync.stick.folder import Found, Write, is_file_name, manifests, read_announced, write_whole
 from sync.stick.writing import Exported, export, holds, span
 from sync.wire import Envelope, StickFile, StickManifest
@@ -50,9 +52,11 @@ class Progress:
 class Imported:
     """What an import did: `files` announced to us, `taken` of them now; the rest was known or is among `problems`.
 
-    Counts of events as in `Accepted`. `unanswered` says why nothing was written back.
+    Counts of events as in `Accepted`. `enrolled`: names of nodes that were let in. `unanswered` says why nothing was
+    written back.
     """
 
+    enrolled: list[str] = field(default_factory=list)
     senders: list[str] = field(default_factory=list)
     files: int = 0
     taken: int = 0
@@ -80,14 +84,16 @@ def import_(
     folder: Path,
     *,
     progress: Callable[[Progress], None] = lambda _: None,
+    responder: Responder | None = None,
     write: Write = write_whole,
 ) -> Imported:
     """Take in everything on the stick that is meant for this node and write the answers on it.
 
-    Raises `StickEmpty`, `StickForOthers`, `StickUnusable` when the stick goes away, or why the only manifest cannot be
-    used. What was stored until then stays stored.
+    With a `responder`, as a hub has one, requests of new nodes are answered, too. Raises `StickEmpty`,
+    `StickForOthers`, `StickUnusable` when the stick goes away, or why the only manifest cannot be used; what was stored
+    until then stays stored.
     """
-    return _Import(replica, folder, progress, write).run()
+    return _Import(replica, folder, progress, write).run(responder)
 
 
 class _Import:
@@ -98,7 +104,9 @@ class _Import:
         self._write = write
         self._report = Imported()
 
-    def run(self) -> Imported:
+    def run(self, responder: Responder | None) -> Imported:
+        if responder is not None:
+            self._enrol(responder)
         announced = self._announced()
         self._report.senders = sorted({one.peer.node for one in announced})
         self._report.files = sum(len(one.manifest.files) for one in announced)
@@ -109,6 +117,13 @@ class _Import:
             self._note_contact(one)
         self._answer(announced)
         return self._report
+
+    def _enrol(self, responder: Responder) -> None:
+        """New nodes get their answer and, beside it, everything they may read."""
+        report = self._report
+        for peer in answer_requests(self._replica, responder, self._folder, report.problems, write=self._write):
+            report.enrolled.append(peer.name)
+            report.answers.append(export(self._replica, peer, self._folder, write=self._write))
 
     # --- manifests ---------------------------------------------------------------------------------------------
 
@@ -127,7 +142,7 @@ class _Import:
             except SyncError as problem:
                 problem.data.setdefault("file", found.name[:60])
                 self._report.problems.append(problem)
-        if not mine:
+        if not mine and not self._report.enrolled:
             raise next(iter(self._report.problems), others or StickEmpty(folder=str(self._folder)))
         return sorted(mine, key=lambda one: (one.peer.node, one.head.counter))
 

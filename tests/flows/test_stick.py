@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from service.actions import carrying, escalating, handling, projecting, routing, syncing
+from config.settings import Settings
+from service.actions import carrying, enrolling, escalating, handling, projecting, routing, syncing
 from service.domain.opinions import State
 from service.domain.refusals import NotAllowed
 from service.node import Node
 from service.store.tables import opinions
-from tests.flows.conftest import ADMIN, CLERK, HEAD, LIAISON, Township
+from tests.flows.conftest import ADMIN, CLERK, HEAD, LIAISON, TOWN, Township, ready
 from tests.flows.test_offline_week import CANARY, register, seen
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,24 @@ def test_stick_and_line_may_be_used_in_turn(township: Township, stick: Path) -> 
     projecting.sweep(hub)
     assert {row[0] for row in rows(hub)} == {first.opinion, second.opinion}
     assert syncing.exchange_now(station).verified
+
+
+def test_a_village_that_never_had_a_line_is_enrolled_by_stick(township: Township, stick: Path) -> None:
+    hub = township.hub
+    station = ready(Settings(data_dir=township.folder / "far", town=TOWN), township.clock)
+    township.stations["qd"] = station
+    with hub.unit(ADMIN) as unit:
+        code = enrolling.create_code(unit, "qd")
+    assert enrolling.enrol_by_stick(station, ADMIN, code, str(stick)) is None
+    assert carrying.bring_back(hub, CLERK, str(stick)).enrolled == ["qd"]
+    assert enrolling.enrol_by_stick(station, ADMIN, code, str(stick)) == "qd"
+    with station.reading() as connection:
+        assert station.town(connection).station_name("qd") == "钱东村联络站"
+    made = register(station)
+    carry_to_town(township, stick)
+    assert seen(hub, made.opinion).state is State.REGISTERED
+    with hub.reading() as connection:
+        assert station.identity.node in hub.town(connection).nodes, "everybody learns whose computer this is"
 
 
 def command(node: Node, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -15,10 +15,13 @@ import pyrage
 import pytest
 
 from sync import acknowledged, peers, receipts, wire
+from sync.enrolment import issue_code
 from sync.errors import (
     BadSignature,
+    CodeRefused,
     ForkFound,
     PeerRevoked,
+    StickAnswerMissing,
     StickEmpty,
     StickFileDamaged,
     StickFileMissing,
@@ -33,8 +36,8 @@ from sync.errors import (
 from sync.events import EventDraft
 from sync.identity import Identity
 from sync.limits import Limits
-from sync.stick import Exported, Imported, Progress, age, export, import_
-from sync.stick.folder import MANIFEST, outgoing, write_whole
+from sync.stick import Exported, Imported, Progress, age, enrol_by_stick, export, import_
+from sync.stick.folder import MANIFEST, answer_of, outgoing, write_whole
 from sync.testing import Crash, FaultyTransport, Lab, LabNode, draft, refused
 from sync.testing.exchange_contract import HALL, PUB, direct, heads
 from sync.testing.transports import DirectTransport, Faults
@@ -666,6 +669,76 @@ def test_the_line_goes_on_after_a_stick_in_as_few_requests_as_before(sqlite_lab:
     line = direct(hub)
     assert station.exchange(hub, line).verified
     assert line.verbs == ["hello"]
+
+
+# --- enrolment -----------------------------------------------------------------------------------------------------
+
+
+def code_for(hub: LabNode, name: str = "station") -> str:
+    with hub.engine.begin() as conn:
+        return issue_code(conn, name=name, read_scopes=[PUB, HALL], write_scopes=[HALL], now=hub.clock())
+
+
+def test_a_node_is_enrolled_in_two_ways_there_and_back(lab: Lab, stick: Path) -> None:
+    hub, station = lab.node("hub"), lab.node("station")
+    hub.record(PUB, draft("policy/town"))
+    code = code_for(hub)
+    with refused(StickAnswerMissing):
+        enrol_by_stick(station.replica, stick, code)
+    there = import_(hub.replica, stick, responder=hub.responder)
+    assert (there.enrolled, there.problems) == (["station"], [])
+    enrolled = enrol_by_stick(station.replica, stick, code)
+    assert (enrolled.hub.node, enrolled.name) == (hub.node, "station")
+    assert import_(station.replica, stick).stored == 1, "the town's data came beside the answer"
+    assert code.encode() not in b"".join(path.read_bytes() for path in stick.rglob("*") if path.is_file())
+    station.record(HALL, draft())
+    carry_out(station, hub, stick)
+    again = import_(hub.replica, stick, responder=hub.responder)
+    assert (again.enrolled, again.stored, again.problems) == ([], 1, [])
+
+
+def test_a_wrong_code_is_named_at_the_hub_and_the_next_one_works(sqlite_lab: Lab, stick: Path) -> None:
+    hub, station = sqlite_lab.node("hub"), sqlite_lab.node("station")
+    with refused(StickAnswerMissing):
+        enrol_by_stick(station.replica, stick, "2222-2222-2222")
+    with refused(CodeRefused):
+        import_(hub.replica, stick, responder=hub.responder)
+    code = code_for(hub)
+    with refused(StickAnswerMissing):
+        enrol_by_stick(station.replica, stick, code)
+    import_(hub.replica, stick, responder=hub.responder)
+    with refused(StickAnswerMissing):
+        enrol_by_stick(station.replica, stick, code_for(hub))  # the answer is to another code: asked anew
+    import_(hub.replica, stick, responder=hub.responder)
+
+
+def test_an_answer_of_another_hub_is_not_believed(sqlite_lab: Lab, stick: Path) -> None:
+    hub, station, stranger = (sqlite_lab.node(name) for name in ("hub", "station", "stranger"))
+    code = code_for(hub)
+    with refused(StickAnswerMissing):
+        enrol_by_stick(station.replica, stick, code)
+    import_(hub.replica, stick, responder=hub.responder)
+    answer = answer_of(stick, station.node)
+    genuine = wire.open_envelope(answer.read_bytes())
+    said = wire.decode(genuine.payload, wire.EnrolAnswer)
+    forged = msgspec.structs.replace(said, public_key=stranger.replica.identity.public_key)
+    head = stranger.replica.head("enrol", station.node, 0)
+    answer.write_bytes(wire.enclose(stranger.replica.identity, "answer", head, wire.encode(forged)))
+    with refused(StickAnswerMissing):
+        enrol_by_stick(station.replica, stick, code)
+    with station.engine.begin() as conn:
+        assert peers.all_peers(conn) == []
+    assert not answer.exists()
+
+
+def test_a_station_answers_no_requests(sqlite_lab: Lab, stick: Path) -> None:
+    hub, station = pair(sqlite_lab)
+    new = sqlite_lab.node("new")
+    with refused(StickAnswerMissing):
+        enrol_by_stick(new.replica, stick, code_for(hub, "new"))
+    with refused(StickEmpty):
+        import_(station.replica, stick)
+    assert not answer_of(stick, new.node).exists()
 
 
 # --- doing harm ----------------------------------------------------------------------------------------------------
