@@ -182,10 +182,13 @@ def _stick(args: argparse.Namespace) -> int:
 
 
 def _stick_out(folder: str, station: str) -> int:
-    from service.actions.carrying import take_away
+    from service.actions.carrying import is_own_disk, take_away
 
-    for one in take_away(open_node(), ADMIN, folder, station):
+    node = open_node()
+    for one in take_away(node, ADMIN, folder, station):
         print(f"已写到 {one.folder}: {one.files} 个文件, {one.events} 条记录, 本次新写 {one.new_events} 条")
+    if is_own_disk(node, folder):
+        print("注意: 这个文件夹在本机硬盘上, 不是U盘", file=sys.stderr)
     print("请先安全弹出U盘, 再带到对方那里读入")
     return 0
 

@@ -66,6 +66,14 @@ def sticks(settings: Settings, is_mount: Callable[[Path], bool] = os.path.ismoun
     return sorted(found)
 
 
+def is_own_disk(node: Node, folder: str) -> bool:
+    """Whether the folder lies on the disk of this node: a mount point without a stick looks like any folder."""
+    try:
+        return os.stat(folder).st_dev == os.stat(node.settings.data_dir).st_dev
+    except OSError:
+        return False
+
+
 def contacts(node: Node) -> list[tuple[Peer, Contact]]:
     """The other sides, each with when a stick was last written for it and last read."""
     with node.reading() as connection:

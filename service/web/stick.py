@@ -28,6 +28,7 @@ class Outcome:
     written: list[Exported] | None = None
     read: Imported | None = None
     failed: SyncError | None = None
+    own_disk: bool = False
 
     @property
     def events(self) -> int:
@@ -54,6 +55,7 @@ def take_away() -> tuple[str, int]:
     with form.guard():
         try:
             outcome.written = carrying.take_away(desk.node(), desk.actor(), _folder(form), form.text("station"))
+            outcome.own_disk = carrying.is_own_disk(desk.node(), _folder(form))
         except SyncError as error:
             outcome.failed = error
     return _page(form, outcome)

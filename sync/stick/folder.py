@@ -109,20 +109,27 @@ def read_announced(folder: Path, file: wire.StickFile) -> bytes:
     """
     with naming_faults(folder, writing=False):
         present = folder / file.name
-        if is_intact(present, file):
-            return present.read_bytes()
-        for entry in _entries(folder):
-            if is_intact(Path(entry.path), file):
-                return Path(entry.path).read_bytes()
-    if present.exists():
-        raise StickFileDamaged(file=file.name)
+        for path in (present, *(Path(entry.path) for entry in _entries(folder))):
+            data = read_intact(path, file)
+            if data is not None:
+                return data
+        if present.exists():
+            raise StickFileDamaged(file=file.name)
     raise StickFileMissing(file=file.name)
 
 
-def is_intact(path: Path, file: wire.StickFile) -> bool:
-    """Whether exactly the announced bytes lie there."""
-    data = read_plain(path, file.bytes)
-    return data is not None and len(data) == file.bytes and sha256(data).digest() == file.sha256
+def read_intact(path: Path, file: wire.StickFile) -> bytes | None:
+    """The announced bytes; None when anything else lies there. What has another size is not even read."""
+    data = read_plain(path, file.bytes, at_least=file.bytes)
+    return data if data is not None and sha256(data).digest() == file.sha256 else None
+
+
+def can_be_listed(folder: Path) -> bool:
+    """Whether the stick is still there."""
+    try:
+        return bool(_entries(folder))
+    except OSError:
+        return False
 
 
 def _places(folder: Path) -> list[Path]:
@@ -157,13 +164,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return list(islice(entries, _ENTRIES_MAX))
 
 
-def read_plain(path: Path, size: int) -> bytes | None:
-    """The bytes of a plain file of at most this size; None for anything else."""
+def read_plain(path: Path, at_most: int, *, at_least: int = 0) -> bytes | None:
+    """The bytes of a plain file of such a size; None for anything else."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         return None
-    if not S_ISREG(status.st_mode) or status.st_size > size:
+    if not S_ISREG(status.st_mode) or not at_least <= status.st_size <= at_most:
         return None
     return path.read_bytes()
 

@@ -32,7 +32,7 @@ from sync.replica import Replica
 from sync.responder import Responder
 from sync.stick import age
 from sync.stick.enrolling import answer_requests
-from sync.stick.folder import Found, Write, is_file_name, manifests, read_announced, write_whole
+from sync.stick.folder import Found, Write, can_be_listed, is_file_name, manifests, read_announced, write_whole
 from sync.stick.writing import Exported, export, holds, span
 from sync.wire import Envelope, StickFile, StickManifest
 
@@ -123,7 +123,7 @@ class _Import:
         report = self._report
         for peer in answer_requests(self._replica, responder, self._folder, report.problems, write=self._write):
             report.enrolled.append(peer.name)
-            report.answers.append(export(self._replica, peer, self._folder, write=self._write))
+            self._write_for(peer)
 
     # --- manifests ---------------------------------------------------------------------------------------------
 
@@ -192,8 +192,10 @@ class _Import:
         """Whether the file is in the ledger now."""
         try:
             self._take(one, file)
-        except StickUnusable:
-            raise  # the stick went away: the others cannot be read either
+        except StickUnusable as problem:
+            if not can_be_listed(one.folder):
+                raise  # the stick went away: the others cannot be read either
+            self._report.problems.append(StickFileDamaged(file=file.name, cause=problem.data.get("cause")))
         except SyncError as problem:
             problem.data.setdefault("file", file.name)
             self._report.problems.append(problem)
@@ -250,11 +252,14 @@ class _Import:
         """A stick goes back with what the sender lacks and with our receipt, if anything can be written on it."""
         newest = {one.peer.node: one for one in announced if one.peer.revoked_after is None}
         for one in newest.values():
-            try:
-                answer = export(self._replica, one.peer, self._folder, stated=one.heads, write=self._write)
-                self._report.answers.append(answer)
-            except StickError as problem:
-                self._report.unanswered = problem
+            self._write_for(one.peer, one.heads)
+
+    def _write_for(self, peer: Peer, stated: Heads | None = None) -> None:
+        try:
+            answer = export(self._replica, peer, self._folder, stated=stated, write=self._write)
+            self._report.answers.append(answer)
+        except StickError as problem:
+            self._report.unanswered = problem
 
 
 def _open(found: Found) -> Envelope:

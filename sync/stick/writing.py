@@ -25,10 +25,11 @@ from sync.stick.folder import (
     MANIFEST_BYTES_MAX,
     Write,
     file_name,
-    is_intact,
     make,
     naming_faults,
     outgoing,
+    read_intact,
+    read_plain,
     remove,
     tidy,
     write_whole,
@@ -123,12 +124,12 @@ class _Export:
 
     def _before(self) -> StickManifest | None:
         """Our own last manifest for this peer; None when there is none that can be used."""
-        path, identity = self._place / MANIFEST, self._replica.identity
-        if not path.is_file():
+        data = read_plain(self._place / MANIFEST, MANIFEST_BYTES_MAX)
+        if data is None:
             return None
         try:
-            envelope = wire.open_envelope(path.read_bytes())
-            envelope.verify(_VERB, identity.public_key)
+            envelope = wire.open_envelope(data)
+            envelope.verify(_VERB, self._replica.identity.public_key)
             return wire.decode(envelope.payload, StickManifest)
         except SyncError:
             return None  # damaged: everything is written again
@@ -142,17 +143,19 @@ class _Export:
     def _kept(self, before: StickManifest | None, reached: Heads) -> list[StickFile]:
         """Files that stay: whole, not confirmed yet, and joining on to each other. `reached` moves up to their ends.
 
-        After an erasure none stays, since any may hold an erased body.
+        After an erasure none stays, since any may hold an erased body. A statement that contradicts us confirms
+        nothing: the peer then holds something else under these numbers.
         """
         if before is None:
             return []
-        whole = [file for file in before.files if is_intact(self._place / file.name, file)]
+        whole = [file for file in before.files if read_intact(self._place / file.name, file) is not None]
         kept = []
         with self._replica.engine.begin() as conn:
             if before.versions.erasures != self._replica.versions(conn).erasures:
                 return []
+            torn = set(self._replica.ledger.contradicted(conn, reached))
             for file in whole:
-                if _joins(file, reached) and holds(conn, file):
+                if _joins(file, reached) and _is_wanted(file, reached, torn) and holds(conn, file):
                     kept.append(file)
                     _move(reached, list(span(file)))
         return kept
@@ -197,12 +200,13 @@ class _Export:
             counter = peers.next_counter(conn, peer.node)
             # Read once the counter is ours: nothing that carries a higher one can state less.
             manifest = self._manifest(conn, files)
-            peers.record_contact(conn, peer.node, stick_written_us=to_us(replica.now()))
         head = replica.head(_VERB, peer.node, counter)
         data = wire.enclose(replica.identity, _VERB, head, wire.encode(manifest))
         if len(data) > MANIFEST_BYTES_MAX:
             raise TooLarge(what="manifest", bytes=len(data), ceiling=MANIFEST_BYTES_MAX)
         self._write(self._place / MANIFEST, data)
+        with replica.engine.begin() as conn:
+            peers.record_contact(conn, peer.node, stick_written_us=to_us(replica.now()))
 
     def _manifest(self, conn: Connection, files: list[StickFile]) -> StickManifest:
         replica, peer = self._replica, self._peer
@@ -213,9 +217,17 @@ class _Export:
 
 
 def _joins(file: StickFile, reached: Heads) -> bool:
-    """Whether the file goes on from there in every stream, and beyond it in one."""
-    parts = [(part, reached[part.stream].seq if part.stream in reached else 0) for part, _ in span(file)]
-    return all(part.first <= level + 1 for part, level in parts) and any(part.last > level for part, level in parts)
+    """Whether the file goes on from there in every stream."""
+    return all(part.first <= _level(reached, part.stream) + 1 for part, _ in span(file))
+
+
+def _is_wanted(file: StickFile, reached: Heads, torn: set[Stream]) -> bool:
+    return any(part.last > _level(reached, part.stream) or part.stream in torn for part, _ in span(file))
+
+
+def _level(reached: Heads, stream: Stream) -> int:
+    head = reached.get(stream)
+    return head.seq if head else 0
 
 
 def _move(reached: Heads, ends: list[tuple[Range, bytes]]) -> None:

@@ -459,6 +459,27 @@ def test_a_stick_that_goes_away_while_it_is_read_keeps_what_was_stored(sqlite_la
     assert_equal(hub, station)
 
 
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(
+    sqlite_lab: Lab, stick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, station = pair(sqlite_lab)
+    station.record(HALL, *notes(100))
+    carry_out(station, hub, stick)
+    victim, read = files(station, hub, stick)[0], Path.read_bytes
+
+    def bad_sector(path: Path) -> bytes:
+        if path == victim:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", bad_sector)
+    report = import_(hub.replica, stick)
+    (problem,) = report.problems
+    assert isinstance(problem, StickFileDamaged)
+    assert problem.data == {"file": victim.name, "cause": "EIO"}
+    assert report.stored + report.held > 80
+
+
 def test_nothing_is_made_where_no_stick_is(sqlite_lab: Lab, tmp_path: Path) -> None:
     hub, station = pair(sqlite_lab)
     with refused(StickUnusable):
@@ -630,6 +651,9 @@ def test_a_fork_that_a_stick_shows_is_named(sqlite_lab: Lab, stick: Path) -> Non
     assert problems
     assert {type(problem) for problem in problems} == {ForkFound}
     assert len(hub.events()) == 1
+    carried = files(copy, hub, stick)
+    import_(copy.replica, stick)
+    assert files(copy, hub, stick) == carried, "the hub holds a number one, but not this one"
 
 
 def test_a_stick_without_changes_still_says_what_is_held(sqlite_lab: Lab, stick: Path) -> None:

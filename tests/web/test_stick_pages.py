@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import select
@@ -47,7 +48,7 @@ def test_an_opinion_goes_to_the_hub_and_its_dispatch_comes_back(
 ) -> None:
     made = cases.registered()
     status, page = carry(at_station("liaison"), "out", stick)
-    assert (status, "请先安全弹出U盘" in page) == (200, True)
+    assert (status, "U盘上已有 1 个文件" in page) == (200, True)
     count = re.search(r"共 (\d+) 条记录,其中本次新写 (\d+) 条", page)
     assert count is not None
     assert int(count[1]) > 0
@@ -102,6 +103,18 @@ def test_a_path_that_is_none_is_refused_at_its_field(at_station: Sit, path: str)
     status, page = carry(at_station("liaison"), "out", path)
     assert status == 422
     assert ("请填写“U盘”" if not path else "请选择U盘,或填写U盘的完整路径") in page
+
+
+def test_a_folder_on_the_computers_own_disk_is_said_to_be_no_stick(at_station: Sit, stick: Path) -> None:
+    assert "这个文件夹在本机硬盘上" in carry(at_station("liaison"), "out", stick)[1]
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a second file system")
+def test_a_stick_is_to_be_ejected_first(at_station: Sit) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as stick:
+        page = carry(at_station("liaison"), "out", stick)[1]
+    assert "请先安全弹出U盘" in page
+    assert "这个文件夹在本机硬盘上" not in page
 
 
 def test_a_stick_that_is_not_there_is_named_and_nothing_is_made(at_station: Sit, tmp_path: Path) -> None:
