@@ -37,7 +37,7 @@ from sync.events import EventDraft
 from sync.identity import Identity
 from sync.limits import Limits
 from sync.stick import Exported, Imported, Progress, age, enrol_by_stick, export, import_
-from sync.stick.folder import MANIFEST, answer_of, outgoing, write_whole
+from sync.stick.folder import MANIFEST, answer_of, outgoing, read_plain, write_whole
 from sync.testing import Crash, FaultyTransport, Lab, LabNode, draft, refused
 from sync.testing.exchange_contract import HALL, PUB, direct, heads
 from sync.testing.transports import DirectTransport, Faults
@@ -138,6 +138,8 @@ def test_the_answer_leaves_the_stick_without_what_the_hub_has_confirmed(sqlite_l
 
 def test_a_stick_tells_the_hub_what_a_station_holds_so_that_it_is_not_sent_again(lab: Lab, stick: Path) -> None:
     hub, station = pair(lab)
+    hub.record(PUB, draft())
+    station.exchange(hub)
     hub.record(PUB, *notes(60))
     carry_out(hub, station, stick)
     import_(station.replica, stick)
@@ -145,6 +147,16 @@ def test_a_stick_tells_the_hub_what_a_station_holds_so_that_it_is_not_sent_again
     assert carry_out(hub, station, stick).events == 0
     hub.record(PUB, draft("policy/new"))
     assert carry_out(hub, station, stick).events == 1
+
+
+def test_every_round_by_stick_confirms_what_was_recorded_before_it(lab: Lab, stick: Path) -> None:
+    hub, station = pair(lab)
+    for n in range(3):
+        station.record(HALL, draft(f"note/{n}"))
+        assert carry_out(station, hub, stick).events == 1
+        import_(hub.replica, stick)
+        import_(station.replica, stick)
+        assert station.unsent(hub).count == 0
 
 
 def test_exporting_again_adds_and_never_takes_away_what_nobody_has_confirmed(lab: Lab, stick: Path) -> None:
@@ -193,6 +205,7 @@ def test_a_stick_that_is_a_month_old_does_no_harm(lab: Lab, stick: Path, tmp_pat
     assert import_(station.replica, old).problems == []
     assert station.unsent(hub).count == 0, "an old statement does not put a newer one back"
     with hub.engine.begin() as conn:
+        assert peers.find_contact(conn, station.node).last_contact_at == lab.clock()
         levels = acknowledged.levels(conn, station.node)
         (level,) = [head.seq for stream, head in levels.items() if stream.origin.node == station.node]
     assert level == 100
@@ -283,6 +296,11 @@ def test_a_restored_station_gets_back_by_stick_what_it_had_lost(sqlite_lab: Lab,
         import_(restored.replica, stick)
     assert_equal(hub, restored)
     assert restored.unsent(hub).count == 0
+    hub.record(PUB, draft("policy/late"))
+    carry_out(hub, restored, stick)
+    import_(restored.replica, stick)
+    import_(hub.replica, stick)
+    assert carry_out(hub, restored, stick).events == 0, "its statements count again"
 
 
 # --- what happens to a stick ---------------------------------------------------------------------------------------
@@ -587,6 +605,15 @@ def test_links_on_a_stick_are_not_followed(sqlite_lab: Lab, stick: Path, tmp_pat
     assert list((tmp_path / "target").iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_only_plain_files_are_read(tmp_path: Path) -> None:
+    plain, link = tmp_path / "plain", tmp_path / "link"
+    plain.write_bytes(b"1234")
+    link.symlink_to(plain)
+    assert [read_plain(path, 99) for path in (plain, link, tmp_path, tmp_path / "none")] == [b"1234", None, None, None]
+    assert read_plain(plain, 3) is None
+
+
 def test_a_lost_stick_shows_its_finder_no_words(sqlite_lab: Lab, stick: Path) -> None:
     hub, station = pair(sqlite_lab)
     station.record(HALL, draft("person/1", "张三 13900001234"))
@@ -753,6 +780,16 @@ def test_an_answer_of_another_hub_is_not_believed(sqlite_lab: Lab, stick: Path) 
     with station.engine.begin() as conn:
         assert peers.all_peers(conn) == []
     assert not answer.exists()
+
+
+def test_a_request_that_was_answered_long_ago_troubles_nobody(sqlite_lab: Lab, stick: Path) -> None:
+    hub, station = sqlite_lab.node("hub"), sqlite_lab.node("station")
+    with refused(StickAnswerMissing):
+        enrol_by_stick(station.replica, stick, code_for(hub))
+    import_(hub.replica, stick, responder=hub.responder)
+    sqlite_lab.clock.advance(timedelta(days=30))
+    with refused(StickEmpty):
+        import_(hub.replica, stick, responder=hub.responder)
 
 
 def test_a_station_answers_no_requests(sqlite_lab: Lab, stick: Path) -> None:
