@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     hub_url: str | None = Field(default=None, description="station: where the hub answers")
     hub_ca_file: Path | None = Field(default=None, description="station: certificate authority of an own hub")
     public_url: str | None = Field(default=None, description="address printed on receipts and QR codes")
+    stick_dirs: str = Field(
+        default=os.pathsep.join(("/media", "/run/media", "/mnt")),
+        description="folders under which memory sticks appear, separated as in PATH",
+    )
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=8421, ge=0, le=65535)
     web_workers: int = Field(default=2, ge=1, le=64)
@@ -72,6 +76,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load_settings` gathered: one reader of the environment, so that tests can hand in theirs."""
         return (init_settings,)
+
+    @property
+    def stick_places(self) -> tuple[Path, ...]:
+        return tuple(Path(part) for part in self.stick_dirs.split(os.pathsep) if part)
 
     @property
     def sqlite_path(self) -> Path:

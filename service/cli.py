@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -21,6 +22,7 @@ from service.domain.working_days import BadTerm, Computation, Term, WorkCalendar
 from service.node import Node, build_node
 from service.store.database import StorageUnusable
 from sync.errors import SyncError
+from sync.stick import Progress
 
 ADMIN = Actor(account="cli", name="管理员(命令行)", role=Role.ADMIN)  # whoever owns the machine's files
 
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     code.add_argument("station", help="station code, such as qd")
     enrol = add("enrol", _enrol, "station: enrol at the hub with a one-time code")
     enrol.add_argument("code")
+    enrol.add_argument("--stick", metavar="PATH", help="without a line: carry request and answer on this memory stick")
     user = add("user", _user, "create an account on this node")
     user.add_argument("username")
     user.add_argument("--name", required=True)
@@ -73,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("--deputy", default="")
     user.add_argument("--password-file", help="first line is the password; asked for when left out")
     add("sync", _sync, "station: exchange with the hub now")
+    stick = add("stick", _stick, "carry records and answers on a memory stick: 从U盘带走 (export), 从U盘带回 (import)")
+    stick.add_argument("direction", choices=["export", "import"])
+    stick.add_argument("path", help="the stick's folder, such as /media/usb")
+    stick.add_argument("--station", default="", help="hub, export: for which station")
     add("status", _status, "what this node holds and waits for, as JSON")
     add("rebuild", _rebuild, "fold every subject again into empty read tables")
     add("check", _check, "verify chains, and that rebuilt read tables equal the live ones")
@@ -132,9 +139,15 @@ def _enrolment_code(args: argparse.Namespace) -> int:
 
 
 def _enrol(args: argparse.Namespace) -> int:
-    from service.actions.enrolling import enrol
+    from service.actions.enrolling import enrol, enrol_by_stick
 
-    station = enrol(open_node(), args.code)
+    if args.stick is None:
+        station: str | None = enrol(open_node(), args.code)
+    else:
+        station = enrol_by_stick(open_node(), ADMIN, args.code, os.path.abspath(args.stick))
+    if station is None:
+        print("接入申请已写到U盘: 请带到乡镇读入, 带回后用同一接入码再运行一次")
+        return 0
     print(f"enrolled as station {station}")
     return 0
 
@@ -164,6 +177,41 @@ def _sync(_: argparse.Namespace) -> int:
     report = exchange_now(open_node())
     print(f"pushed {report.pushed}, pulled {report.pulled}, verified equal: {'yes' if report.verified else 'no'}")
     return 0 if report.verified else 1
+
+
+def _stick(args: argparse.Namespace) -> int:
+    folder = os.path.abspath(args.path)
+    return _stick_out(folder, args.station) if args.direction == "export" else _stick_in(folder)
+
+
+def _stick_out(folder: str, station: str) -> int:
+    from service.actions.carrying import is_own_disk, take_away
+
+    node = open_node()
+    for one in take_away(node, ADMIN, folder, station):
+        print(f"已写到 {one.folder}: {one.files} 个文件, {one.events} 条记录, 本次新写 {one.new_events} 条")
+    if is_own_disk(node, folder):
+        print("注意: 这个文件夹在本机硬盘上, 不是U盘", file=sys.stderr)
+    print("请先安全弹出U盘, 再带到对方那里读入")
+    return 0
+
+
+def _stick_in(folder: str) -> int:
+    from service.actions.carrying import bring_back
+
+    def show(progress: Progress) -> None:
+        print(f"已读入 {progress.done}/{progress.files} 个文件", flush=True)
+
+    report = bring_back(open_node(), ADMIN, folder, show)
+    print(f"新收到 {report.stored} 条记录, 此前已有 {report.known} 条")
+    for name in report.enrolled:
+        print(f"已接入 {name}, 接入答复已写到U盘")
+    for one in report.answers:
+        print(f"已写回 {one.folder}: 回执和 {one.events} 条记录, 请带回去读入")
+    problems = [*report.problems, *([report.unanswered] if report.unanswered else [])]
+    for problem in problems:
+        print(f"{problem.code}: {problem}. {problem.hint}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _status(_: argparse.Namespace) -> int:
@@ -241,8 +289,6 @@ def computation_lines(computation: Computation) -> list[str]:
 
 
 def _settings(_: argparse.Namespace) -> int:
-    import os
-
     settings = load_settings()
     for name, value in settings:
         print(f"LIANXIN_{name.upper()} = {value}")

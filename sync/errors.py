@@ -30,6 +30,16 @@ SyncError
 │   ├── UnknownOrigin          no key to check the stream with
 │   ├── OriginRevoked          signed after the key was withdrawn
 │   └── MalformedEvent         an event's header cannot be read or breaks the rules of its stream
+├── StickError             a memory stick, or what lies on it
+│   ├── StickUnusable          the folder cannot be read or written, or went away
+│   ├── StickReadOnly          nothing can be written there
+│   ├── StickFull              no room left
+│   ├── StickEmpty             nothing of any node lies there
+│   ├── StickForOthers         what lies there is meant for other nodes
+│   ├── StickAnswerMissing     the hub's answer to an enrolment is not there yet
+│   ├── StickFileMissing       a file that was announced is not there
+│   ├── StickFileDamaged       a file is not what was announced, or cannot be decrypted
+│   └── StickPathUnsafe        a name that leads out of the stick's folder
 └── LocalError             this node cannot do what was asked
     ├── AlreadyRecorded        a fact with this key is in the ledger already
     ├── EventTooLarge          the body is above the ceiling
@@ -281,6 +291,77 @@ class MalformedEvent(StreamError):
 
     code = "malformed_event"
     hint = "The rest goes on. Tell the hub which software version recorded it."
+
+
+class StickError(SyncError):
+    """The memory stick cannot be used."""
+
+    code = "stick"
+
+
+class StickUnusable(StickError):
+    """The memory stick's folder cannot be read or written."""
+
+    code = "stick_unusable"
+    retry = True
+    hint = "Put the stick in again and repeat; what was taken in stays. If it happens again, use another stick."
+
+
+class StickReadOnly(StickError):
+    """Nothing can be written to the memory stick."""
+
+    code = "stick_read_only"
+    hint = "Move its write protection switch, or mount it so that this program may write; or use another stick."
+
+
+class StickFull(StickError):
+    """There is no room left on the memory stick."""
+
+    code = "stick_full"
+    hint = "Make room on the stick, or use a larger one. What an earlier export wrote is still whole."
+
+
+class StickEmpty(StickError):
+    """Nothing of this system lies on the memory stick."""
+
+    code = "stick_empty"
+    hint = "Check that the right stick and folder were chosen: it should hold a folder named lianxin."
+
+
+class StickForOthers(StickError):
+    """What lies on the memory stick is meant for other nodes."""
+
+    code = "stick_for_others"
+    hint = "This may be the stick of another town or station. Nothing was stored."
+    status = 421
+
+
+class StickAnswerMissing(StickError):
+    """The memory stick does not hold the hub's answer to the enrolment yet."""
+
+    code = "stick_answer_missing"
+    hint = "The request lies on the stick now: carry it to the hub, have it imported there, and do this again."
+
+
+class StickFileMissing(StickError):
+    """A file that the memory stick should hold is not there."""
+
+    code = "stick_file_missing"
+    hint = "The others were taken in. The next export of the sender writes it again."
+
+
+class StickFileDamaged(StickError):
+    """A file on the memory stick is damaged."""
+
+    code = "stick_file_damaged"
+    hint = "The others were taken in. The next export of the sender writes it again; if it lasts, use another stick."
+
+
+class StickPathUnsafe(StickError):
+    """A name on the memory stick leads out of its folder."""
+
+    code = "stick_path_unsafe"
+    hint = "Nothing of it was read. Somebody has changed this stick: do not use it, and tell the operator of the hub."
 
 
 class LocalError(SyncError):

@@ -7,6 +7,7 @@ Two small files outlive the database: `node.key` (node id and private key, reada
 import os
 import secrets
 from dataclasses import dataclass
+from hashlib import sha512
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -65,6 +66,10 @@ class Identity:
     def sign(self, data: bytes) -> bytes:
         """64 bytes. `data` begins with its domain, see `statement`."""
         return self._key.sign(data)
+
+    def agreement_key(self) -> bytes:
+        """32 private bytes of the X25519 form of this key, under which others encrypt to this node. RFC 8032, 5.1.5."""
+        return sha512(self._key.private_bytes_raw()).digest()[:32]
 
     @classmethod
     def load_or_create(cls, folder: Path) -> "Identity":

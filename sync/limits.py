@@ -11,6 +11,8 @@ BUNDLE_EVENTS_MAX: Final = 20_000
 BUNDLE_SEGMENTS_MAX: Final = 256
 HEADER_BYTES_MAX: Final = 4096
 HEADS_MAX: Final = 10_000
+# Per direction on one memory stick; more waits for the next time.
+STICK_FILES_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """What is known of the last exchanges with a peer; counts and instants as that side stated them."""
+    """What is known of the last exchanges with a peer; counts and instants as that side stated them.
+
+    `stick_written_at`: when we last wrote a memory stick for it; `stick_read_at`: when we last read one of its own.
+    """
 
     peer: str
     last_contact_at: datetime | None = None
@@ -80,6 +83,8 @@ class Contact:
     oldest_unsent_at: datetime | None = None
     offset_s: float | None = None
     version: str | None = None
+    stick_written_at: datetime | None = None
+    stick_read_at: datetime | None = None
 
 
 # --- peers -----------------------------------------------------------------------------------------------------
@@ -182,6 +187,17 @@ def skip_counter(conn: Connection, node: str, seen: int) -> bool:
     return known > 0 or conn.execute(select(t.c.counter_sent).where(t.c.node == node)).scalar_one() >= seen
 
 
+def counter_seen(conn: Connection, node: str) -> int:
+    """The highest number of this peer that we have seen."""
+    return int(conn.execute(select(sync_peers.c.counter_seen).where(sync_peers.c.node == node)).scalar_one())
+
+
+def saw_counter(conn: Connection, node: str, counter: int) -> None:
+    """This number of the peer arrived by another way than a request; what carries a lower one is older."""
+    t = sync_peers
+    conn.execute(update(t).where(t.c.node == node, t.c.counter_seen < counter).values(counter_seen=counter))
+
+
 def admit(conn: Connection, node: str, epoch: str, counter: int, now: datetime) -> Peer:
     """The peer that sent a request, its row locked until the transaction ends.
 
@@ -266,7 +282,8 @@ def _contact(row: Any) -> Contact:
         last_error_code=row.last_error_code, last_error_at=_at(row.last_error_us),
         last_error_data=json.loads(row.last_error_data) if row.last_error_data else None,
         unsent_count=row.unsent_count, oldest_unsent_at=_at(row.oldest_unsent_us),
-        offset_s=row.offset_s, version=row.version,
+        offset_s=row.offset_s, version=row.version, stick_written_at=_at(row.stick_written_us),
+        stick_read_at=_at(row.stick_read_us),
     )  # fmt: skip
 
 

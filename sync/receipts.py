@@ -26,6 +26,15 @@ def keep(conn: Connection, peer: Peer, node: str, signed: wire.SignedReceipt, no
     conn.execute(insert.on_conflict_do_update(index_elements=[t.c.peer, t.c.peer_epoch], set_=renewed))
 
 
+def keep_newer(conn: Connection, peer: Peer, node: str, signed: wire.SignedReceipt, now: datetime) -> None:
+    """`keep` for a receipt that was long on the way: one that its holder has made later stands."""
+    came = wire.open_receipt(signed, peer.public_key)
+    query = select(t.c.receipt).where(t.c.peer == peer.node, t.c.peer_epoch == came.holder_epoch)
+    known = conn.execute(query).scalar()
+    if known is None or wire.decode(known, wire.Receipt).at_us <= came.at_us:
+        keep(conn, peer, node, signed, now)
+
+
 def newest(conn: Connection, peer: str) -> wire.SignedReceipt | None:
     """The receipt that was stored last; its `wire.check_code` is what two people compare by telephone."""
     query = select(t.c.receipt, t.c.signature).where(t.c.peer == peer).order_by(t.c.stored_us.desc()).limit(1)

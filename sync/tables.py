@@ -240,6 +240,8 @@ sync_contacts = Table(
     Column("oldest_unsent_us", BigInteger),
     Column("offset_s", Float),
     Column("version", Text),
+    Column("stick_written_us", BigInteger),
+    Column("stick_read_us", BigInteger),
 )
 
 # How much of each stream a peer has stated to hold. A cache: what the peer states next decides.

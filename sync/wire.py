@@ -19,7 +19,7 @@ from sync.bundle import Count, Digest, HeadEntry, Hex16, Signature
 from sync.errors import Datum, FormatUnsupported, Malformed
 from sync.events import Origin, Scope, Stream
 from sync.identity import SIGNATURE_BYTES, Identity, statement, verify
-from sync.limits import HEADS_MAX
+from sync.limits import BUNDLE_SEGMENTS_MAX, HEADS_MAX, STICK_FILES_MAX
 from sync.positions import Heads, Position
 
 MAGIC: Final = b"LXM1"
@@ -193,6 +193,28 @@ class Receipt(_Message, frozen=True, array_like=True, kw_only=True):
     format: int = FORMAT
 
 
+class StickFile(_Message, frozen=True, array_like=True, kw_only=True):
+    """One encrypted bundle on a memory stick. `ranges`: stream, first and last number, and the chain after the last."""
+
+    name: Annotated[str, Meta(max_length=80)]
+    bytes: Count
+    sha256: Digest
+    ranges: Annotated[list[tuple[Hex16, Hex16, ScopeText, Count, Count, Digest]], Meta(max_length=BUNDLE_SEGMENTS_MAX)]
+
+
+class StickManifest(_Message, frozen=True, array_like=True, kw_only=True):
+    """What lies on a memory stick for one node, and what its producer holds of all streams both share.
+
+    `seen`: the highest counter of the recipient's that the producer has seen, so that both know what is newer.
+    """
+
+    files: Annotated[list[StickFile], Meta(max_length=STICK_FILES_MAX)]
+    heads: HeadList
+    seen: Count
+    versions: Versions
+    receipt: SignedReceipt
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A parsed envelope whose signature was not checked yet."""
@@ -203,7 +225,7 @@ class Envelope:
     _head_bytes: bytes
 
     def verify(self, domain: str, public_key: bytes) -> None:
-        """Raises `BadSignature` unless the sender's key signed this as a `domain` ("request" or "answer")."""
+        """Raises `BadSignature` unless the sender's key signed this as a `domain` ("request", "answer" or "stick")."""
         verify(public_key, self._signature, _statement(domain, self._head_bytes, self.payload))
 
 

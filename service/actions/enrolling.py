@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from service.actions import carrying
 from service.actions.syncing import exchange_now, hub_transport, replica
-from service.domain.people import Step
+from service.domain.people import Actor, Step
 from service.domain.refusals import Refused
 from service.node import Node
 from service.store import node_facts
 from service.store.unit import Unit
-from sync.errors import LinkError
+from sync import stick as sync_stick
+from sync.errors import LinkError, StickAnswerMissing
+from sync.exchange import Enrolled, issue_code
 from sync.exchange import enrol as enrol_at_hub
-from sync.exchange import issue_code
 
 
 def create_code(unit: Unit, station_code: str) -> str:
@@ -38,11 +40,32 @@ def enrol(node: Node, code: str) -> str:
         enrolled = enrol_at_hub(replica(node), transport, code)
     finally:
         transport.close()
+    _remember(node, enrolled)
+    _first_exchange(node)
+    return enrolled.name
+
+
+def enrol_by_stick(node: Node, actor: Actor, code: str, folder: str) -> str | None:
+    """Enrol this station without any line; gives the station's code.
+
+    None when the request lies on the stick now: it is carried to the hub, imported there, and this is done again with
+    the same code. Raises SyncError by name, NotAllowed, Invalid, Refused as in `enrol`.
+    """
+    if node.station is not None:
+        raise Refused("enrolled_before", None, station=node.station)
+    try:
+        enrolled = sync_stick.enrol_by_stick(replica(node), carrying.place_of(folder), code)
+    except StickAnswerMissing:
+        return None
+    _remember(node, enrolled)
+    carrying.bring_back(node, actor, folder)
+    return enrolled.name
+
+
+def _remember(node: Node, enrolled: Enrolled) -> None:
     with node.engine.begin() as connection:
         node_facts.put(connection, "station", enrolled.name)
         node_facts.put(connection, "hub_node", enrolled.hub.node)
-    _first_exchange(node)
-    return enrolled.name
 
 
 def _first_exchange(node: Node) -> None:

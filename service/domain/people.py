@@ -61,6 +61,7 @@ class Step(StrEnum):
     MANAGE_ACCOUNTS = "manage_accounts"
     ERASE_PERSON = "erase_person"
     JUDGE_RECORD = "judge_record"
+    CARRY_STICK = "carry_stick"
 
 
 _GRANTS: dict[Role, frozenset[Step]] = {
@@ -75,6 +76,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.ASK_REOPEN,
             Step.CLOSE,
             Step.HOLD_RECEPTION,
+            Step.CARRY_STICK,
         }
     ),
     Role.CHIEF: frozenset(
@@ -92,6 +94,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.HOLD_RECEPTION,
             Step.MANAGE_ACCOUNTS,
             Step.ERASE_PERSON,
+            Step.CARRY_STICK,
         }
     ),
     Role.CLERK: frozenset(
@@ -115,6 +118,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.ENROL_NODE,
             Step.ERASE_PERSON,
             Step.JUDGE_RECORD,
+            Step.CARRY_STICK,
         }
     ),
     Role.CHAIR: frozenset(
@@ -138,7 +142,9 @@ _GRANTS: dict[Role, frozenset[Step]] = {
         {Step.SEE_OPINIONS, Step.SIGN, Step.REPORT_PROGRESS, Step.SUBMIT_REPLY, Step.ANSWER_CARD}
     ),
     Role.AUDITOR: frozenset({Step.SEE_OPINIONS}),
-    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS, Step.JUDGE_RECORD}),
+    Role.ADMIN: frozenset(
+        {Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS, Step.JUDGE_RECORD, Step.CARRY_STICK}
+    ),
     Role.SYSTEM: frozenset({Step.SIGN, Step.FIRE_CARD, Step.ENROL_NODE, Step.EDIT_MASTER_DATA}),
 }
 

@@ -21,6 +21,7 @@ from service.web import (
     registration,
     security,
     steps,
+    stick,
     sync_state,
     workbench,
 )
@@ -61,7 +62,7 @@ def _config(node: Node) -> dict[str, object]:
 
 def _pages(node: Node) -> tuple[Blueprint, ...]:
     everywhere = (auth.pages, language.pages, public.pages, health.pages, workbench.pages, registration.pages,
-                  opinions.pages, steps.pages, reception.pages)  # fmt: skip
+                  opinions.pages, steps.pages, reception.pages, stick.pages)  # fmt: skip
     if not node.is_hub:
         return (*everywhere, sync_state.pages, account_pages.pages)
     from service.web import hub  # a village PC does not load the hub's pages

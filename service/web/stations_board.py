@@ -133,7 +133,8 @@ def board() -> str:
             names={peer.node: look.town.station_name(peer.name) for peer in peers.all_peers(look.connection)},
             doubts=station_queries.doubts(look.connection, desk.node().ledger, limit=DOUBTS_SHOWN),
             may_judge=actor.may(Step.JUDGE_RECORD), aside=aside_queries.count(look.connection, desk.node().ledger),
-            silent_wd=look.policy.limits.silent_wd, now=look.now, town=look.town,
+            may_carry=actor.may(Step.CARRY_STICK), silent_wd=look.policy.limits.silent_wd, now=look.now,
+            town=look.town,
         )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def show() -> str:
     return render_template(
         "station/sync.html", waiting=waiting, doubts=doubts, limit_s=limit_s, hub_url=node.settings.hub_url,
         unknown=unknown, decisions=decisions, may_open=desk.actor().may(Step.SEE_OPINIONS),
+        may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from flask_babel import gettext
 
 from service.domain.refusals import Refused
 from service.domain.working_days import Term
+from sync.errors import SyncError
 
 
 def N_(text: str) -> str:
@@ -243,6 +244,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "defects": N_("需修改之处"),
         "proof": N_("送达凭证"),
         "code": N_("查询码"),
+        "folder": N_("U盘"),
         "station": N_("联络站"),
         "role": N_("角色"),
         "why": N_("处理理由"),
@@ -266,6 +268,32 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "not_granted": N_("乡镇没有给本站这部分权限,请联系乡镇管理员。"),
         "fork_found": N_("发现两台电脑使用同一身份,请立即联系乡镇管理员。"),
         "counter_too_low": N_("请求序号过旧,系统会自动重试;若持续出现,可能有另一台电脑在使用本站身份。"),
+        "stick_unusable": N_("U盘读写失败,或已被拔出。请重新插好后再做一次,已读入的内容不会丢失;仍不行请换一个U盘。"),
+        "stick_read_only": N_("U盘不能写入。请关闭写保护开关,或换一个U盘。"),
+        "stick_full": N_("U盘空间不足。请腾出空间或换一个更大的U盘;之前写好的内容仍然完整。"),
+        "stick_empty": N_("这个U盘上没有带给本机的内容。请核对U盘和文件夹是否选对。"),
+        "stick_for_others": N_("U盘上的内容是带给别处的,可能是其他站或其他乡镇的U盘。没有存入任何内容。"),
+        "stick_answer_missing": N_("U盘上还没有乡镇的接入答复。请先带到乡镇读入。"),
+        "stick_file_missing": N_("U盘上少了一个文件,其余已读入。对方下次写U盘时会补上。"),
+        "stick_file_damaged": N_("U盘上有一个文件已损坏,其余照常读入。对方下次写U盘时会重写;若反复出现请换一个U盘。"),
+        "stick_path_unsafe": N_("U盘上的清单被人改动过,没有读入。请停止使用这个U盘并告知乡镇管理员。"),
+    },
+    # What a stick brought and why it was not stored, where the other side's words above would mislead.
+    "stick_problem": {
+        "code_refused": N_("接入申请所用的接入码不对、已用过或已过期,没有接入。请重新生成接入码。"),
+        "node_taken": N_("接入申请的电脑编号已被占用,没有接入。请联系乡镇管理员。"),
+        "unknown_peer": N_("写这个U盘的电脑没有在本机登记接入,没有存入任何内容。"),
+        "bad_signature": N_("签名核对不通过,没有存入。请核对U盘来自哪里。"),
+        "wrong_recipient": N_("其中的内容是带给别处的,没有存入。"),
+        "peer_revoked": N_("对方的接入资格已被收回,不再为它写U盘。"),
+        "not_granted": N_("其中有对方权限以外的内容,没有存入。"),
+        "fork_found": N_("同一编号出现两份不同内容:可能有两台电脑使用同一身份。请停用其中一台并人工核对。"),
+        "unknown_origin": N_("内容来自未登记的节点,没有存入。"),
+        "origin_revoked": N_("内容由已收回的密钥签名,留待人工核对。"),
+        "malformed_event": N_("有一条记录格式不对,其余照常接收。请核对对方的软件版本。"),
+        "malformed": N_("有一个文件无法识别。请核对对方的软件版本。"),
+        "too_large": N_("有一个文件过大,没有读入。请核对对方的软件版本。"),
+        "format_unsupported": N_("对方的软件版本较新,请先更新本机软件。"),
     },
     # Refusals: the sentence for a code; %(field)s is the field's label.
     "refusal": {
@@ -297,6 +325,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "not_allowed": N_("您的角色不能办理此步骤。"),
         "wrong_state": N_("此意见目前的状态不能办理此步骤,可能已有人办理。"),
         "not_found": N_("没有找到所要的内容。"),
+        "not_a_folder": N_("请选择U盘,或填写U盘的完整路径。"),
         "invalid_form": N_("请按提示修改后再提交。"),
         "not_yourself": N_("不能停用自己的账号。"),
         "unknown_code": N_("没有找到这个查询码对应的意见,请核对后再输入。"),
@@ -329,6 +358,14 @@ def refusal(refused: Refused, label: str = "") -> str:
 def sync_error(code: str) -> str:
     label = LABELS["sync_error"].get(code)
     return gettext(label) if label else gettext("同步没有完成(代码 %(code)s),系统会自动重试。", code=code)
+
+
+def stick_problem(error: SyncError) -> str:
+    """Why a stick, or one file on it, could not be used; the file is named."""
+    label = LABELS["stick_problem"].get(error.code)
+    sentence = gettext(label) if label else sync_error(error.code)
+    file = error.data.get("file")
+    return f"{file}: {sentence}" if file else sentence
 
 
 def term(text: str) -> str:

@@ -86,6 +86,17 @@ def test_a_station_that_is_not_enrolled_says_so_when_asked_to_sync(
     assert "no_hub" in capsys.readouterr().err
 
 
+def test_a_stick_needs_a_hub_to_carry_to_and_something_to_read(
+    station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["stick", "export", str(tmp_path)]) == 1
+    assert "no_hub" in capsys.readouterr().err
+    assert cli.main(["stick", "import", str(tmp_path)]) == 1
+    assert "stick_empty" in capsys.readouterr().err
+    assert cli.main(["stick", "import", str(tmp_path / "E")]) == 1
+    assert "stick_unusable" in capsys.readouterr().err
+
+
 def test_a_weak_password_is_refused_by_name(station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secret = tmp_path / "password"
     secret.write_text("12345678\n", encoding="utf-8")
