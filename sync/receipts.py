@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from sync import bulk, wire
 from sync.errors import BadSignature, Malformed
-from sync.events import to_us
+from sync.events import from_us, to_us
 from sync.peers import Peer
 from sync.positions import Heads
 from sync.tables import sync_receipts as t
@@ -36,10 +36,19 @@ def keep_newer(conn: Connection, peer: Peer, node: str, signed: wire.SignedRecei
 
 
 def newest(conn: Connection, peer: str) -> wire.SignedReceipt | None:
-    """The receipt that was stored last; its `wire.check_code` is what two people compare by telephone."""
+    """The receipt that was stored last."""
     query = select(t.c.receipt, t.c.signature).where(t.c.peer == peer).order_by(t.c.stored_us.desc()).limit(1)
     row = conn.execute(query).one_or_none()
     return None if row is None else wire.SignedReceipt(receipt=row.receipt, signature=row.signature)
+
+
+def stated(conn: Connection, peer: str) -> tuple[Heads, datetime] | None:
+    """What the newest receipt says the peer holds of ours, and when it said so by its own clock; None without one."""
+    signed = newest(conn, peer)
+    if signed is None:
+        return None
+    receipt = wire.decode(signed.receipt, wire.Receipt)
+    return wire.load_heads(receipt.heads), from_us(receipt.at_us)
 
 
 def covers(conn: Connection, peer: str, node: str, heads: Heads) -> bool:

@@ -296,11 +296,5 @@ def open_receipt(signed: SignedReceipt, public_key: bytes) -> Receipt:
     return decode(signed.receipt, Receipt)
 
 
-def check_code(signed: SignedReceipt) -> str:
-    """Eight digits that two people can compare by telephone."""
-    number = int.from_bytes(sha256(b"lianxin/check-code/1\0" + signed.receipt).digest()[:8], "big") % 10**8
-    return f"{number // 10**4:04d} {number % 10**4:04d}"
-
-
 def _statement(domain: str, head: bytes, payload: bytes) -> bytes:
     return statement(domain, head, sha256(payload).digest())

@@ -22,11 +22,12 @@ from service.domain.refusals import Refused
 from service.node import Node
 from service.store import node_facts
 from service.store.unit import Unit
-from sync import acknowledged, peers
+from sync import acknowledged, peers, receipts
 from sync.errors import LinkError, PeerBusy, SyncError
 from sync.exchange import ExchangeReport, NodeInfo, Replica, exchange
 from sync.limits import Limits
 from sync.peers import Contact, Peer
+from sync.positions import check_code
 from sync.transport import HttpTransport
 
 log = structlog.get_logger(__name__)
@@ -139,6 +140,20 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
         failed_at=contact.last_error_at, retry_at=_retry_at(contact, node.now()), clock_offset_s=contact.offset_s,
         pending=node.ledger.pending_count(connection), quarantined=len(node.ledger.quarantined(connection)),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCodes:
+    """Digits to compare by telephone: of what this station wrote, and of what the hub signed to hold of it ("" = none)."""
+
+    own: str
+    receipt: str
+
+
+def check_codes(node: Node, connection: Connection) -> CheckCodes:
+    hub = _hub(connection)
+    receipt = receipts.stated(connection, hub.node) if hub else None
+    return CheckCodes(check_code(node.ledger.own_heads(connection)), check_code(receipt[0]) if receipt else "")
 
 
 def publish_enrolled(unit: Unit) -> int:

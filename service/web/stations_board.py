@@ -22,8 +22,9 @@ from service.store import aside_queries, station_queries, unrecognised
 from service.web import desk, words
 from service.web.desk import Look
 from service.web.words import N_
-from sync import enrolment, peer_epochs, peers
+from sync import enrolment, peer_epochs, peers, streams
 from sync.peers import Contact, Peer
+from sync.positions import check_code
 
 pages = Blueprint("stations_board", __name__, url_prefix="/hub/stations")
 desk.signed_in_only(pages)
@@ -48,6 +49,7 @@ class StationLine:
     waiting_days: int = 0
     offset_flagged: bool = False
     revoked: bool = False
+    check_code: str = ""
     unrecognised: int = 0  # its records that this hub's program cannot read yet
 
     @property
@@ -142,9 +144,20 @@ def _all_lines(look: Look) -> list[StationLine]:
     found = lines(look.town, peers.all_peers(look.connection), peers.contacts(look.connection), look.now)
     copied, by_node = peer_epochs.shared_keys(look.connection, look.now), unrecognised.by_node(look.connection)
     return [
-        replace(line, unrecognised=by_node.get(line.node, 0), state="copied" if line.node in copied else line.state)
+        replace(
+            line,
+            check_code=_check_code(look, line),
+            unrecognised=by_node.get(line.node, 0),
+            state="copied" if line.node in copied else line.state,
+        )
         for line in found
     ]
+
+
+def _check_code(look: Look, line: StationLine) -> str:
+    """Of what we hold of this computer: the station's page shows the same when nothing is missing."""
+    heads = streams.heads_of(look.connection, line.node) if line.node else {}
+    return check_code(heads) if heads else ""
 
 
 @pages.post("/<station>/code")

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from service.actions.syncing import request_exchange
+from service.actions.syncing import check_codes, request_exchange
 from service.domain.people import Step
 from service.store import aside_queries, station_queries, unrecognised
 from service.store.aside_queries import Decision
@@ -30,11 +30,12 @@ def show() -> str:
     with desk.looking() as look:
         waiting = station_queries.waiting(look.connection, node.identity, limit=WAITING_SHOWN)
         doubts = station_queries.doubts(look.connection, node.ledger, limit=DOUBTS_SHOWN)
+        codes = check_codes(node, look.connection)
         limit_s = look.policy.limits.clock_offset_s
         unknown = unrecognised.count(look.connection)
         decisions = _decisions(look)
     return render_template(
-        "station/sync.html", waiting=waiting, doubts=doubts, limit_s=limit_s, hub_url=node.settings.hub_url,
+        "station/sync.html", codes=codes, waiting=waiting, doubts=doubts, limit_s=limit_s, hub_url=node.settings.hub_url,
         unknown=unknown, decisions=decisions, may_open=desk.actor().may(Step.SEE_OPINIONS),
         may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip

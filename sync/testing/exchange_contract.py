@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
-from sync import epochs, peers, receipts, wire
+from sync import epochs, peers, receipts, streams, wire
 from sync.admission import Admission
 from sync.enrolment import enrol, issue_code
 from sync.errors import (
@@ -29,6 +29,7 @@ from sync.exchange import exchange
 from sync.identity import Identity
 from sync.ledger import Ledger
 from sync.limits import Limits
+from sync.positions import check_code
 from sync.replica import Replica
 from sync.responder import Responder
 from sync.testing.expecting import refused
@@ -408,7 +409,22 @@ class ExchangeContract:
         assert signed is not None
         receipt = wire.open_receipt(signed, hub.replica.identity.public_key)
         assert [entry[3] for entry in receipt.heads] == [2]
-        assert len(wire.check_code(signed)) == 9
+
+    def test_both_ends_derive_the_same_check_code_and_another_one_once_something_is_missing(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(), draft())
+        station.exchange(hub)
+        codes = []
+        for node in (hub, station):
+            with node.engine.begin() as conn:
+                codes.append(check_code(streams.heads_of(conn, station.node)))
+        with station.engine.begin() as conn:
+            stated = receipts.stated(conn, hub.node)
+        assert stated is not None
+        assert codes == [check_code(stated[0])] * 2
+        station.record(HALL, draft())
+        with station.engine.begin() as conn:
+            assert check_code(station.ledger.own_heads(conn)) not in codes
 
     def test_a_receipt_that_got_lost_is_asked_for_again(self, lab: Lab) -> None:
         hub, station = lab.pair()
