@@ -144,7 +144,7 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
 
 @dataclass(frozen=True, slots=True)
 class CheckCodes:
-    """Digits to compare by telephone: of what this station wrote, and of what the hub signed to hold of it ("" = none)."""
+    """To compare by telephone: of what this station wrote, and of what the hub signed to hold of it ("" = none)."""
 
     own: str
     receipt: str
