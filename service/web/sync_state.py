@@ -36,8 +36,8 @@ def show() -> str:
         decisions = _decisions(look)
     return render_template(
         "station/sync.html", codes=codes, waiting=waiting, doubts=doubts, limit_s=limit_s,
-        hub_url=node.settings.hub_url, unknown=unknown, decisions=decisions, may_open=desk.actor().may(Step.SEE_OPINIONS),
-        may_carry=desk.actor().may(Step.CARRY_STICK),
+        hub_url=node.settings.hub_url, unknown=unknown, decisions=decisions,
+        may_open=desk.actor().may(Step.SEE_OPINIONS), may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip
 
 
