@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, func, select
 
-from sync import bulk, epochs, erasing, incidents, peers, pending, reconciling, streams
+from sync import bulk, epochs, erasing, incidents, peers, pending, reconciling, replacing, streams
 from sync.appending import store_signatures
 from sync.bundle import Bundle, Segment, decode_segment, encode_segment
 from sync.errors import BadSignature, ForkFound, MalformedEvent, NotGranted, OriginRevoked, SyncError, UnknownOrigin
@@ -237,6 +237,16 @@ class Accepter:
             raise BadSignature(stream=str(traced.stream), seq=segment.last)
         self._verify(traced, self.identity.public_key, above=0)
         return reconciling.adopt(conn, self.identity, self.sealer, traced, now)
+
+    def take_late(self, conn: Connection, segment: Segment, now: datetime) -> Accepted:
+        """Take in a segment of a withdrawn key that a person has let count after all."""
+        replacing.widen(conn, segment)
+        peer, outcome = peers.get_peer(conn, segment.node), Accepted()
+        self._try(conn, segment, peer, outcome, now)
+        for stream in list(outcome.heads):
+            self._fill_from_held(conn, stream, peer, outcome, now)
+        pending.mark(conn, sorted(outcome.subjects), now)
+        return outcome
 
     # --- gaps --------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select, update
 
-from sync import peers, wire
+from sync import peers, replacing, wire
 from sync.errors import AnswerCut, BadSignature, CodeRefused, Malformed
 from sync.events import Scope, parse_scope, to_us
 from sync.identity import Identity
@@ -80,6 +80,8 @@ def redeem(
         raise CodeRefused()
     peer = _new_peer(row, node, asked.public_key)
     peers.add_peer(conn, peer, now)
+    if row.successor_of is not None:
+        replacing.withdraw(conn, row.successor_of)
     conn.execute(update(t).where(t.c.code_id == asked.code_id).values(used_by=node, used_us=to_us(now)))
     return wire.EnrolAnswer(
         public_key=identity.public_key, mac=_mac(row.code_key, "hub", identity.node, identity.public_key),

@@ -84,6 +84,14 @@ def forks_of(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int,
     ]
 
 
+def evidence_of(conn: Connection, incident: Incident) -> Segment:
+    """The refused segment of an incident that keeps one."""
+    origin = incident.stream.origin
+    place = (t.c.code == incident.code, t.c.node == origin.node, t.c.epoch == origin.epoch)
+    where = (*place, t.c.scope == incident.stream.scope, t.c.seq == incident.seq)
+    return open_evidence(conn.execute(select(t.c.evidence).where(*where)).scalar_one())
+
+
 def unresolved(conn: Connection) -> list[Incident]:
     """Open incidents, oldest first."""
     query = select(t).where(t.c.resolved_us.is_(None)).order_by(t.c.first_us, t.c.code)

@@ -73,6 +73,10 @@ class Ledger:
         """Put the kept pieces in the place of our branch above `common`. No event of either is lost."""
         return self._accepter.take_branch(conn, self._packer, stream, common, peer, self._now())
 
+    def take_late(self, conn: Connection, segment: Segment) -> Accepted:
+        """Take in a segment of a withdrawn key that a person has let count after all."""
+        return self._accepter.take_late(conn, segment, self._now())
+
     def take_back(self, conn: Connection, segment: Segment) -> int:
         """Take a branch of our own past that a peer had to refuse into the current epoch; how many events were new.
 

@@ -198,7 +198,9 @@ def saw_counter(conn: Connection, node: str, counter: int) -> None:
     conn.execute(update(t).where(t.c.node == node, t.c.counter_seen < counter).values(counter_seen=counter))
 
 
-def admit(conn: Connection, node: str, epoch: str, counter: int, now: datetime) -> Peer:
+def admit(
+    conn: Connection, node: str, epoch: str, counter: int, now: datetime, *, may_be_revoked: bool = False
+) -> Peer:
     """The peer that sent a request, its row locked until the transaction ends.
 
     Raises `UnknownPeer`, `PeerRevoked`, or `CounterTooLow` with the highest counter seen: such a request was answered
@@ -208,7 +210,7 @@ def admit(conn: Connection, node: str, epoch: str, counter: int, now: datetime) 
     row = conn.execute(_ONE_LOCKED, {"of_node": node}).one_or_none()
     if row is None:
         raise UnknownPeer(node=node)
-    if row.revoked_after is not None:
+    if row.revoked_after is not None and not may_be_revoked:
         raise PeerRevoked(node=node)
     if counter <= row.counter_seen:
         raise CounterTooLow(seen=row.counter_seen)
@@ -266,6 +268,14 @@ def _peer(row: Any) -> Peer:
         write_scopes=load_scopes(row.write_scopes), introduces=row.introduces, successor_of=row.successor_of,
         revoked_after=None if row.revoked_after is None else json.loads(row.revoked_after),
     )  # fmt: skip
+
+
+def was_ever_verified(conn: Connection) -> bool:
+    """Whether this node was found equal with any peer; True while there is none."""
+    if conn.execute(select(sync_peers.c.node).limit(1)).first() is None:
+        return True
+    verified = select(sync_contacts.c.peer).where(sync_contacts.c.last_verified_us.is_not(None)).limit(1)
+    return conn.execute(verified).first() is not None
 
 
 def all_verified_since(conn: Connection, instant: datetime) -> bool:

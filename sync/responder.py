@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sync import acknowledged, bundle, enrolment, peers, reconciling, wire
 from sync.admission import Admission
 from sync.bundle import Bundle, encode_segment
-from sync.errors import Malformed, NotGranted, SyncError, TooLarge, UnknownVerb, WrongRecipient
+from sync.errors import Malformed, NotGranted, PeerRevoked, SyncError, TooLarge, UnknownVerb, WrongRecipient
 from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.packing import Budget
 from sync.peers import Peer
@@ -22,6 +22,8 @@ from sync.wire import Envelope
 
 _CHUNK_BYTES: Final = 256 * 1024
 _ENVELOPE_BYTES: Final = 4096
+# A replaced computer gets nothing any more, but what it never sent must not be lost: it may say and hand over.
+_ALSO_REVOKED: Final = frozenset({"hello", "push"})
 
 
 class Readable(Protocol):
@@ -73,7 +75,14 @@ class Responder:
             with replica.engine.begin() as conn:
                 envelope.verify("request", peers.get_peer(conn, head.sender).public_key)
                 proven = True
-                peer = peers.admit(conn, head.sender, head.epoch, head.counter, replica.now())
+                peer = peers.admit(
+                    conn,
+                    head.sender,
+                    head.epoch,
+                    head.counter,
+                    replica.now(),
+                    may_be_revoked=head.verb in _ALSO_REVOKED,
+                )
                 payload = self._answers[head.verb](conn, peer, envelope)
                 epoch = replica.epoch(conn)
                 replica.reached(f"{head.verb}.before_commit")
@@ -93,6 +102,10 @@ class Responder:
     def _hello(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
         hello, now, replica = wire.decode(envelope.payload, wire.Hello), self._replica.now(), self._replica
         heads = replica.shared_heads(conn, peer)
+        if peer.revoked_after is not None:
+            if not hello.unsent:
+                raise PeerRevoked(node=peer.node)
+            heads = {stream: head for stream, head in heads.items() if stream.origin.node == peer.node}
         equal = hello.summary == digest(heads)
         before = peers.find_contact(conn, peer.node)
         self._note_hello(conn, envelope, hello, equal, now)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from service.actions import carrying
+from service.actions import carrying, replacing
 from service.actions.syncing import exchange_now, hub_transport, replica
 from service.domain.people import Actor, Step
-from service.domain.refusals import Refused
+from service.domain.refusals import NotFound, Refused
 from service.node import Node
 from service.store import node_facts
 from service.store.unit import Unit
@@ -15,16 +15,22 @@ from sync.exchange import Enrolled, issue_code
 from sync.exchange import enrol as enrol_at_hub
 
 
-def create_code(unit: Unit, station_code: str) -> str:
-    """A code that enrols one node for the station; shown once, valid for some days. Raises NotFound, NotAllowed."""
+def create_code(unit: Unit, station_code: str, replaces: str = "") -> str:
+    """A code that enrols one computer for the station, in the place of another one if that is named.
+
+    Raises NotAllowed, NotFound for a station or a computer that is not there.
+    """
     unit.actor.require(Step.ENROL_NODE)
     if not unit.is_hub:
         raise Refused("hub_only")
     station = unit.town.station(station_code)
     own = unit.station_scope(station.code)
+    if replaces and replacing.computer(unit, replaces).name != station.code:
+        raise NotFound("node", replaces)
     return issue_code(
-        unit.connection, name=station.code, read_scopes=(unit.public_scope, own), write_scopes=(own,), now=unit.now
-    )
+        unit.connection, name=station.code, read_scopes=(unit.public_scope, own), write_scopes=(own,), now=unit.now,
+        successor_of=replaces or None,
+    )  # fmt: skip
 
 
 def enrol(node: Node, code: str) -> str:

@@ -26,8 +26,6 @@ log = structlog.get_logger(__name__)
 
 REASON_MAX = 200
 SUBJECTS = "erasure/"
-# What tells who somebody is, or was written while looking at it. The erasure itself stays.
-_EMPTIED = frozenset({f.PersonRecorded.KIND, f.PersonUnmasked.KIND})
 
 
 def erase_reporter(unit: Unit, opinion_id: str, reason: str) -> int:
@@ -73,7 +71,7 @@ def _carry_out(unit: Unit, person: str, scope: Scope) -> int:
     ledger, connection = unit.node.ledger, unit.connection
     subject = Subject(f"person/{person}")
     held = ledger.read_subjects(connection, [subject]).get(subject, [])
-    ids = [e.event_id for e in held if e.kind in _EMPTIED and e.stream.scope == scope]
+    ids = [event.event_id for event in held if event.stream.scope == scope]  # looks and corrections as well
     emptied = ledger.erase(connection, ids)
     fact = f.PersonErasureConfirmed(person=person, node=unit.node.identity.node, emptied=emptied)
     home = _own_scope(unit, scope)

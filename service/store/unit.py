@@ -133,6 +133,9 @@ class Unit:
         self._nudges.add(job)
 
     def _in_doubt(self, series: str) -> str:
+        if not self.is_hub and not peers.was_ever_verified(self.connection):
+            code, dash, year = series.partition("-")  # a new computer of a station that may have given out numbers
+            return f"{code}00{dash}{year}"
         opened = epochs.opened(self.connection)
         if not opened or peers.all_verified_since(self.connection, opened[-1].opened_at):
             return series

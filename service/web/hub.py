@@ -8,6 +8,7 @@ from service.actions.syncing import replica
 from service.node import Node
 from service.web import (
     account_pages,
+    computers,
     coverage_page,
     dispatching,
     hub_words,
@@ -31,7 +32,7 @@ hub_words.install()
 
 BLUEPRINTS = (
     inbox.pages, dispatching.pages, unit_desk.pages, supervision.pages, reviewing.pages, stations_board.pages,
-    records_aside.pages, coverage_page.pages, town_data.pages, account_pages.pages,
+    computers.pages, records_aside.pages, coverage_page.pages, town_data.pages, account_pages.pages,
 )  # fmt: skip
 
 # The first entry that an actor may see is where their day begins.

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Blueprint, render_template
-from flask_babel import gettext as _
 
-from service.actions import enrolling
 from service.domain.office_hours import local_date
 from service.domain.people import Step
 from service.domain.policy import Policy
@@ -22,7 +20,7 @@ from service.store import aside_queries, station_queries, unrecognised
 from service.web import desk, words
 from service.web.desk import Look
 from service.web.words import N_
-from sync import enrolment, peer_epochs, peers, streams
+from sync import peer_epochs, peers, streams
 from sync.peers import Contact, Peer
 from sync.positions import check_code
 
@@ -158,16 +156,3 @@ def _check_code(look: Look, line: StationLine) -> str:
     """Of what we hold of this computer: the station's page shows the same when nothing is missing."""
     heads = streams.heads_of(look.connection, line.node) if line.node else {}
     return check_code(heads) if heads else ""
-
-
-@pages.post("/<station>/code")
-def new_code(station: str) -> str:
-    """The code is on this page and nowhere else: whoever loses it makes another one."""
-    with desk.node().unit(desk.actor()) as unit:
-        code = enrolling.create_code(unit, station)
-        expires_at = unit.now + enrolment.CODE_VALID_FOR
-        name = unit.town.station_name(station)
-    return render_template(
-        "hub/enrolment_code.html", code=code, station=station, name=name, expires_at=expires_at,
-        address=desk.node().settings.public_url or "", title=_("接入码"),
-    )  # fmt: skip

@@ -143,6 +143,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "day_status": {"published": N_("公布"), "provisional": N_("暂估"), "local": N_("本地")},
     # The timeline: what happened, by kind of fact.
     "fact": {
+        "node.withdrawn": N_("停用电脑"),
+        "node.late_left": N_("旧电脑上的记录未收下"),
         "person.erased": N_("删除个人信息"),
         "person.erasure_confirmed": N_("确认已删除个人信息"),
         "node.epoch_opened": N_("恢复记录"),
@@ -189,6 +191,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     # Field labels, shared by forms and by the sentences that refuse a field.
     "field": {
         "erase_reason": N_("删除理由"),
+        "withdraw_reason": N_("停用理由"),
+        "late_reason": N_("不收下的理由"),
         "sure": N_("确认删除"),
         "username": N_("账号"),
         "password": N_("密码"),

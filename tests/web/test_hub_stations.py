@@ -121,7 +121,7 @@ def test_a_refusal_is_a_sentence_also_when_a_newer_version_named_it(
 
 def test_a_code_is_shown_once_and_each_one_is_new(at_hub: AtHub) -> None:
     admin = at_hub("admin")
-    pages = [admin.send("/hub/stations", at="/hub/stations/qn/code").text for _ in range(2)]
+    pages = [admin.send("/hub/stations/qn/computers", at="/hub/stations/qn/code").text for _ in range(2)]
     codes = [re.search(r'receipt-code">([^<]+)<', page) for page in pages]
     first, second = (found[1] if found else "" for found in codes)
     assert first != second
@@ -131,4 +131,18 @@ def test_a_code_is_shown_once_and_each_one_is_new(at_hub: AtHub) -> None:
 
 
 def test_a_code_for_a_station_that_does_not_exist(at_hub: AtHub) -> None:
-    assert at_hub("admin").send("/hub/stations", at="/hub/stations/xx/code").status_code == 404
+    assert at_hub("admin").send("/hub/stations/qn/computers", at="/hub/stations/xx/code").status_code == 404
+
+
+def test_a_computer_is_replaced_and_a_stolen_one_is_stopped(at_hub: AtHub, township: Township) -> None:
+    admin = at_hub("admin")
+    old = township.station.identity.node
+    assert old[:8] in admin.get("/hub/stations/qd/computers").text
+    made = admin.send("/hub/stations/qd/computers", at="/hub/stations/qd/code", having="replaces")
+    assert "旧电脑自动停用" in made.text
+    page, stop = "/hub/stations/qd/computers", "/hub/stations/qd/withdraw"
+    unsaid = admin.send(page, at=stop, having="withdraw_reason", node=old)
+    assert unsaid.status_code == 422
+    assert "停用理由" in unsaid.text
+    stopped = admin.send(page, at=stop, having="withdraw_reason", node=old, withdraw_reason="电脑被盗", follow=True)
+    assert "已停用" in stopped.text

@@ -68,6 +68,8 @@ from service.domain.facts.opinions import (
 from service.domain.facts.people import PersonErased, PersonErasureConfirmed, PersonRecorded, PersonUnmasked
 from service.domain.facts.records import (
     EpochOpened,
+    LateRecordsLeft,
+    NodeWithdrawn,
     RecordCorrected,
     RecordRetried,
     RecordSetAside,
@@ -100,8 +102,10 @@ __all__ = [
     "InfoRequested",
     "InfoSupplied",
     "KeySelected",
+    "LateRecordsLeft",
     "Merged",
     "NodeEnrolled",
+    "NodeWithdrawn",
     "OpinionRegistered",
     "PersonErased",
     "PersonErasureConfirmed",

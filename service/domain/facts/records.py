@@ -51,3 +51,22 @@ class EpochOpened(Fact):
     epoch: str
     parent: str
     reason: str
+
+
+@fact("node.withdrawn")
+class NodeWithdrawn(Fact):
+    """停用: a computer's key counts no longer; what surfaces of it waits for a person."""
+
+    node: str
+    station: str
+    reason: str
+
+
+@fact("node.late_left")
+class LateRecordsLeft(Fact):
+    """Records of a withdrawn computer from this place on were looked at and left out; they stay as evidence."""
+
+    node: str
+    epoch: str
+    seq: int
+    reason: str

@@ -1,0 +1,85 @@
+"""换电脑: the computers of one station, a code for a new one, and what surfaced from computers that were replaced."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from service.actions import enrolling, replacing
+from service.domain.people import Step
+from service.web import desk
+from service.web.field_names import shown_as
+from service.web.forms import Form
+from sync import enrolment, peers
+
+pages = Blueprint("computers", __name__, url_prefix="/hub/stations")
+desk.signed_in_only(pages)
+
+Page = str | Response | tuple[str, int]
+
+
+@pages.get("/<station>/computers")
+def listing(station: str) -> Page:
+    return _listing(station, Form.received())
+
+
+@pages.post("/<station>/code")
+def new_code(station: str) -> str:
+    """The code is on this page and nowhere else: whoever loses it makes another one."""
+    form = Form.received()
+    with desk.node().unit(desk.actor()) as unit:
+        code = enrolling.create_code(unit, station, form.text("replaces"))
+        expires_at = unit.now + enrolment.CODE_VALID_FOR
+        name = unit.town.station_name(station)
+    return render_template(
+        "hub/enrolment_code.html", code=code, station=station, name=name, expires_at=expires_at,
+        address=desk.node().settings.public_url or "", replaces=bool(form.text("replaces")), title=_("接入码"),
+    )  # fmt: skip
+
+
+@pages.post("/<station>/withdraw")
+def withdraw(station: str) -> Page:
+    form = Form.received()
+    with form.guard():
+        with desk.node().unit(desk.actor()) as unit, shown_as(reason="withdraw_reason"):
+            replacing.withdraw(unit, form.text("node"), form.text("withdraw_reason"))
+        flash(_("已停用这台电脑。它再送来的记录会单独存放,等待处理。"), "success")
+        return redirect(url_for("computers.listing", station=station))
+    return _listing(station, form)
+
+
+@pages.post("/<station>/late")
+def late(station: str) -> Page:
+    """Take late records in, or leave them out with a reason."""
+    form = Form.received()
+    place = (form.text("node"), form.text("epoch"), form.text("scope"), form.number("seq"))
+    with form.guard():
+        with desk.node().unit(desk.actor()) as unit, shown_as(reason="late_reason"):
+            if form.text("decision") == "take":
+                replacing.take_late(unit, *place)
+            else:
+                replacing.leave_late(unit, *place, form.text("late_reason"))
+        flash(_("已处理。"), "success")
+        return redirect(url_for("computers.listing", station=station))
+    return _listing(station, form)
+
+
+def _listing(station: str, form: Form) -> Page:
+    actor = desk.actor()
+    actor.require(Step.ENROL_NODE)
+    with desk.looking() as look:
+        town_station = look.town.station(station)
+        known = [peer for peer in peers.all_peers(look.connection) if peer.name == station]
+        contacts = peers.contacts(look.connection)
+    waiting = _late(known) if actor.may(Step.JUDGE_RECORD) else []
+    page = render_template(
+        "hub/computers.html", station=town_station, computers=known, contacts=contacts, late=waiting, form=form
+    )
+    return page, form.status
+
+
+def _late(known: list[peers.Peer]) -> list[replacing.LateRecord]:
+    of_station = {peer.node for peer in known}
+    with desk.node().unit(desk.actor()) as unit:
+        return [one for one in replacing.late_records(unit) if one.node in of_station]

@@ -1,0 +1,87 @@
+"""A station's computer is replaced or stolen; what its old disk still holds is not lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.settings import Settings
+from service.actions import checking, enrolling, projecting, replacing, syncing
+from service.node import Node
+from sync.errors import PeerRevoked
+from tests.flows.conftest import ADMIN, CLERK, TOWN, Township, ready
+from tests.flows.test_restored import exchanged, numbers, registered
+
+
+def new_computer(township: Township, folder: str, code: str) -> Node:
+    settings = Settings(data_dir=township.folder / folder, town=TOWN, hub_url=township.line.url)
+    node = ready(settings, township.clock)
+    assert enrolling.enrol(node, code) == "qd"
+    syncing.announce_enrolled(township.hub)
+    return node
+
+
+def test_a_new_computer_has_the_history_and_goes_on_counting(township: Township) -> None:
+    old, hub = township.station("qd"), township.hub
+    assert registered(old, "路灯不亮") == "QD-2026-0001"
+    exchanged(township, old)
+    with hub.unit(ADMIN) as unit:
+        code = enrolling.create_code(unit, "qd", replaces=old.identity.node)
+    new = new_computer(township, "new", code)
+    assert numbers(new) == numbers(old)
+    assert registered(new, "水沟堵塞") == "QD-2026-0002"
+    exchanged(township, new)
+    assert checking.check(new) == checking.check(hub) == []
+    new.engine.dispose()
+
+
+def test_what_surfaces_from_the_old_disk_waits_for_a_person_and_can_be_taken_in(township: Township) -> None:
+    old, hub = township.station("qd"), township.hub
+    registered(old, "路灯不亮")
+    exchanged(township, old)
+    registered(old, "没有送出去的意见")
+    with hub.unit(ADMIN) as unit:
+        code = enrolling.create_code(unit, "qd", replaces=old.identity.node)
+    new = new_computer(township, "new", code)
+
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(old)
+    assert len(numbers(hub)) == 1, "not taken in by itself"
+    with hub.unit(CLERK) as unit:
+        (late,) = replacing.late_records(unit)
+        assert late.events == 1
+        assert replacing.take_late(unit, late.node, late.epoch, late.scope, late.seq) == 1
+        assert replacing.late_records(unit) == []
+    projecting.sweep(hub)
+    assert len(numbers(hub)) == 2
+    exchanged(township, new)
+    assert len(numbers(new)) == 2
+    new.engine.dispose()
+
+
+def test_late_records_can_be_left_out_with_a_reason(township: Township) -> None:
+    old, hub = township.station("qd"), township.hub
+    exchanged(township, old)
+    registered(old, "重复登记的意见")
+    with hub.unit(ADMIN) as unit:
+        replacing.withdraw(unit, old.identity.node, "电脑被盗")
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(old)
+    with hub.unit(CLERK) as unit:
+        (late,) = replacing.late_records(unit)
+        replacing.leave_late(unit, late.node, late.epoch, late.scope, late.seq, "群众已在新电脑上重新登记")
+    with hub.unit(CLERK) as unit:
+        assert replacing.late_records(unit) == []
+    assert numbers(hub) == {}
+
+
+def test_a_stolen_computer_gets_nothing_more(township: Township) -> None:
+    stolen, hub = township.station("qd"), township.hub
+    exchanged(township, stolen)
+    with hub.unit(ADMIN) as unit:
+        replacing.withdraw(unit, stolen.identity.node, "电脑被盗")
+    with stolen.reading() as connection:
+        before = stolen.ledger.heads(connection, [stolen.public_scope])
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(stolen)
+    with stolen.reading() as connection:
+        assert stolen.ledger.heads(connection, [stolen.public_scope]) == before
