@@ -21,6 +21,7 @@ from sync.ledger import Ledger
 from sync.tables import ledger_events, ledger_once, ledger_streams
 
 SHOWN_MAX = 200
+UNKNOWN = "unknown"
 _DECISIONS = (f.RecordRetried, f.RecordSetAside, f.RecordCorrected)
 
 
@@ -40,7 +41,7 @@ class AsideRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsideEvent:
-    """One record of such a subject. `fault` is "" for one that can be read, "unknown" for one of a newer program,
+    """One record of such a subject. `fault` is "" for one that can be read, UNKNOWN for one of a newer program,
     else what is wrong with it; `decided` is the kind of the decision on it, "" for none."""
 
     event_id: str
@@ -103,7 +104,7 @@ def _fault(event: Event) -> str:
     if event.body is None:
         return ""
     if not upcasts.is_known(event.kind, event.version):
-        return "unknown"
+        return UNKNOWN
     try:
         codec.decode(event.kind, event.version, event.body)
     except codec.UnreadableFact as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, url_for
@@ -70,7 +70,7 @@ def correct(kind: str, key: str, event: str) -> Page:
     with desk.looking() as look:
         row, record = _aside(look, subject), _record(look, subject, event)
         shape = f.shape(record.kind)
-        if shape is None or record.kind.startswith("record."):
+        if shape is None or not _correctable(replace(record, decided="")):
             raise Refused("kind_not_correctable")
         form = _filled(look, subject, event, shape)
         if form.sent:
@@ -117,7 +117,9 @@ def _record(look: Look, subject: str, event_id: str) -> AsideEvent:
 
 
 def _correctable(event: AsideEvent) -> bool:
-    return not event.decided and not event.kind.startswith("record.") and f.shape(event.kind) is not None
+    """Offered for what this program knows to be a fact of its own; the action decides."""
+    foreign = event.fault == aside_queries.UNKNOWN or f.shape(event.kind) is None
+    return not event.decided and not event.kind.startswith("record.") and not foreign
 
 
 # --- a fact as a form ----------------------------------------------------------------------------------------------
