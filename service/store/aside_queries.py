@@ -67,11 +67,11 @@ class Decision:
     reg_no: str
 
 
-def rows(connection: Connection, ledger: Ledger) -> list[AsideRow]:
-    """The oldest first, `SHOWN_MAX` at most."""
-    aside = ledger.quarantined(connection)[:SHOWN_MAX]
-    subjects = [one.subject for one in aside]
-    stations, numbers = _stations(connection, subjects), _numbers(connection, subjects)
+def rows(connection: Connection, ledger: Ledger, subjects: Sequence[Subject] | None = None) -> list[AsideRow]:
+    """The oldest first, `SHOWN_MAX` at most; of these subjects only, when they are given."""
+    aside = ledger.quarantined(connection, subjects)[:SHOWN_MAX]
+    found = [one.subject for one in aside]
+    stations, numbers = _stations(connection, found), _numbers(connection, found)
     return [
         AsideRow(
             subject=one.subject, category=one.category, reason=one.reason, attempts=one.attempts, since=one.since,
@@ -88,8 +88,7 @@ def count(connection: Connection, ledger: Ledger) -> int:
 def events(connection: Connection, ledger: Ledger, subject: str) -> list[AsideEvent]:
     """Every record of the subject in order, with what is wrong with it."""
     found = ledger.read_subjects(connection, [Subject(subject)]).get(Subject(subject), [])
-    decided = {event.once.removeprefix(ONCE): event.kind for event in found if (event.once or "").startswith(ONCE)
-               and event.once}  # fmt: skip
+    decided = {event.once.removeprefix(ONCE): event.kind for event in found if event.once}
     return [
         AsideEvent(
             event_id=event.event_id, kind=event.kind, version=event.version, occurred_at=event.occurred_at,

@@ -23,6 +23,7 @@ from service.store.aside_queries import AsideEvent, AsideRow
 from service.web import desk
 from service.web.desk import Look
 from service.web.forms import Form
+from sync.events import Subject
 
 pages = Blueprint("records_aside", __name__, url_prefix="/hub/stations/aside")
 desk.signed_in_only(pages)
@@ -101,11 +102,10 @@ def _decided(sentence: str) -> Response:
 
 
 def _aside(look: Look, subject: str) -> AsideRow:
-    rows = aside_queries.rows(look.connection, desk.node().ledger)
-    found = next((row for row in rows if row.subject == subject), None)
-    if found is None:
+    rows = aside_queries.rows(look.connection, desk.node().ledger, [Subject(subject)])
+    if not rows:
         raise NotFound("record", subject)
-    return found
+    return rows[0]
 
 
 def _record(look: Look, subject: str, event_id: str) -> AsideEvent:
