@@ -244,9 +244,8 @@ def _quarantine(args: argparse.Namespace) -> int:
 
     node = open_node()
     with node.reading() as connection:
-        rows = aside_queries.rows(connection, node.ledger)
-    chosen = [row for row in rows if not args.subject or row.subject in args.subject]
-    unknown = sorted(set(args.subject) - {row.subject for row in rows})
+        chosen = aside_queries.rows(connection, node.ledger, args.subject or None)
+    unknown = sorted(set(args.subject) - {row.subject for row in chosen})
     for subject in unknown:
         print(f"not set aside: {subject}", file=sys.stderr)
     if args.what == "list":

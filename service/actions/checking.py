@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from service.actions.projecting import differences
 from service.node import Node
-from service.store import node_facts
+from service.store import node_facts, unrecognised
 from service.store.database import SAFE_SQLITE, sqlite_version
 from sync import acknowledged, epochs, incidents, peers
 
@@ -50,6 +50,7 @@ def status(node: Node) -> dict[str, Any]:
             "streams": {str(s): p.seq for s, p in node.ledger.heads(connection, [node.town_scope]).items()},
             "pending_subjects": node.ledger.pending_count(connection),
             "quarantined": len(node.ledger.quarantined(connection)),
+            "unrecognised": unrecognised.count(connection),
             "incidents": len(incidents.unresolved(connection)),
             "read_version": node_facts.get(connection, "read_version"),
             "peers": [_peer(node, connection, peer) for peer in peers.all_peers(connection)],

@@ -12,6 +12,7 @@ from typing import Any
 
 from service.actions.routing import NotTheHub, needed
 from service.domain import facts as f
+from service.domain import upcasts
 from service.domain.people import Step
 from service.domain.quarantine import ENDED
 from service.domain.refusals import Invalid, NotFound, Refused
@@ -54,8 +55,8 @@ def correct(unit: Unit, subject: str, event_id: str, fields: Mapping[str, Any], 
     event = _event_at_hub(unit, subject, event_id)
     kind = _corrected_kind(event)
     shape = f.shape(kind)
-    if shape is None or kind.startswith("record."):
-        raise Refused("kind_not_correctable")
+    if shape is None or kind.startswith("record.") or not upcasts.is_known(event.kind, event.version):
+        raise Refused("kind_not_correctable")  # what only a newer program can read may well be sound
     if _aside(unit, subject).reason == ENDED:
         raise Refused("correct_after_retry")  # nobody knows which of its records the program ended on
     fact = _read(kind, fields)

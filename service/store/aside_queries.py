@@ -21,6 +21,7 @@ from sync.ledger import Ledger
 from sync.tables import ledger_events, ledger_once, ledger_streams
 
 SHOWN_MAX = 200
+UNKNOWN = "unknown"
 _DECISIONS = (f.RecordRetried, f.RecordSetAside, f.RecordCorrected)
 
 
@@ -40,7 +41,7 @@ class AsideRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsideEvent:
-    """One record of such a subject. `fault` is "" for one that can be read, "unknown" for one of a newer program,
+    """One record of such a subject. `fault` is "" for one that can be read, UNKNOWN for one of a newer program,
     else what is wrong with it; `decided` is the kind of the decision on it, "" for none."""
 
     event_id: str
@@ -66,11 +67,11 @@ class Decision:
     reg_no: str
 
 
-def rows(connection: Connection, ledger: Ledger) -> list[AsideRow]:
-    """The oldest first, `SHOWN_MAX` at most."""
-    aside = ledger.quarantined(connection)[:SHOWN_MAX]
-    subjects = [one.subject for one in aside]
-    stations, numbers = _stations(connection, subjects), _numbers(connection, subjects)
+def rows(connection: Connection, ledger: Ledger, subjects: Sequence[Subject] | None = None) -> list[AsideRow]:
+    """The oldest first, `SHOWN_MAX` at most; of these subjects only, when they are given."""
+    aside = ledger.quarantined(connection, subjects)[:SHOWN_MAX]
+    found = [one.subject for one in aside]
+    stations, numbers = _stations(connection, found), _numbers(connection, found)
     return [
         AsideRow(
             subject=one.subject, category=one.category, reason=one.reason, attempts=one.attempts, since=one.since,
@@ -87,8 +88,7 @@ def count(connection: Connection, ledger: Ledger) -> int:
 def events(connection: Connection, ledger: Ledger, subject: str) -> list[AsideEvent]:
     """Every record of the subject in order, with what is wrong with it."""
     found = ledger.read_subjects(connection, [Subject(subject)]).get(Subject(subject), [])
-    decided = {event.once.removeprefix(ONCE): event.kind for event in found if (event.once or "").startswith(ONCE)
-               and event.once}  # fmt: skip
+    decided = {event.once.removeprefix(ONCE): event.kind for event in found if event.once}
     return [
         AsideEvent(
             event_id=event.event_id, kind=event.kind, version=event.version, occurred_at=event.occurred_at,
@@ -103,7 +103,7 @@ def _fault(event: Event) -> str:
     if event.body is None:
         return ""
     if not upcasts.is_known(event.kind, event.version):
-        return "unknown"
+        return UNKNOWN
     try:
         codec.decode(event.kind, event.version, event.body)
     except codec.UnreadableFact as error:

@@ -97,6 +97,8 @@ def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject],
     """
     folded = fold_subjects(connection, ledger, subjects, folding)
     for column, keys, rows in folded.homes():
+        if column.table is tables.unrecognised and not rows and unrecognised.is_empty(connection):
+            continue  # as on most days: nothing to write, nothing to take away
         replace_rows(connection, column, keys, rows)
     _raise_numbers(connection, folded.rows["numbers"])
     return bool(folded.keys["master"])

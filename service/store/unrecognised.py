@@ -33,6 +33,10 @@ def count(connection: Connection) -> int:
     return counted
 
 
+def is_empty(connection: Connection) -> bool:
+    return connection.execute(select(unrecognised.c.version).limit(1)).first() is None
+
+
 def by_node(connection: Connection) -> dict[str, int]:
     """How many, by the node that recorded them."""
     query = select(unrecognised.c.node, func.count().label("facts")).group_by(unrecognised.c.node)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, url_for
@@ -23,6 +23,7 @@ from service.store.aside_queries import AsideEvent, AsideRow
 from service.web import desk
 from service.web.desk import Look
 from service.web.forms import Form
+from sync.events import Subject
 
 pages = Blueprint("records_aside", __name__, url_prefix="/hub/stations/aside")
 desk.signed_in_only(pages)
@@ -70,7 +71,7 @@ def correct(kind: str, key: str, event: str) -> Page:
     with desk.looking() as look:
         row, record = _aside(look, subject), _record(look, subject, event)
         shape = f.shape(record.kind)
-        if shape is None or record.kind.startswith("record."):
+        if shape is None or not _correctable(replace(record, decided="")):
             raise Refused("kind_not_correctable")
         form = _filled(look, subject, event, shape)
         if form.sent:
@@ -101,11 +102,10 @@ def _decided(sentence: str) -> Response:
 
 
 def _aside(look: Look, subject: str) -> AsideRow:
-    rows = aside_queries.rows(look.connection, desk.node().ledger)
-    found = next((row for row in rows if row.subject == subject), None)
-    if found is None:
+    rows = aside_queries.rows(look.connection, desk.node().ledger, [Subject(subject)])
+    if not rows:
         raise NotFound("record", subject)
-    return found
+    return rows[0]
 
 
 def _record(look: Look, subject: str, event_id: str) -> AsideEvent:
@@ -117,7 +117,9 @@ def _record(look: Look, subject: str, event_id: str) -> AsideEvent:
 
 
 def _correctable(event: AsideEvent) -> bool:
-    return not event.decided and not event.kind.startswith("record.") and f.shape(event.kind) is not None
+    """Offered for what this program knows to be a fact of its own; the action decides."""
+    foreign = event.fault == aside_queries.UNKNOWN or f.shape(event.kind) is None
+    return not event.decided and not event.kind.startswith("record.") and not foreign
 
 
 # --- a fact as a form ----------------------------------------------------------------------------------------------

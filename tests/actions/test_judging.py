@@ -172,13 +172,17 @@ def test_a_record_of_another_subject_or_a_kind_nobody_knows_is_refused(
     any_town: Township, station: Ledger, aside: Event
 ) -> None:
     other = "opinion/" + "b" * 32
-    (unknown, _) = arrive(any_town, station, draft(any_town, other, "opinion.appraised", b"{}"),
-                          draft(any_town, other, "opinion.registered", SHORT))  # fmt: skip
+    (unknown, newer, _) = arrive(
+        any_town, station, draft(any_town, other, "opinion.appraised", b"{}"),
+        draft(any_town, other, "opinion.routed_direct", b'{"basis":"x"}', version=9),
+        draft(any_town, other, "opinion.registered", SHORT),
+    )  # fmt: skip
     projecting.sweep(any_town.node)
     with pytest.raises(NotFound):
         any_town.do("clerk", judging.set_aside, other, aside.event_id, "x")
-    with pytest.raises(Refused, match="kind_not_correctable"):
-        any_town.do("clerk", judging.correct, other, unknown.event_id, {}, "x")
+    for event in (unknown, newer):
+        with pytest.raises(Refused, match="kind_not_correctable"):
+            any_town.do("clerk", judging.correct, other, event.event_id, {}, "x")
 
 
 @pytest.mark.parametrize("who", sorted(PEOPLE))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from flask import Flask
 
 from service.actions import projecting
@@ -20,6 +21,13 @@ LIST = "/hub/stations/aside"
 KEY = "a" * 32
 PAGE = f"{LIST}/opinion/{KEY}"
 SHORT = '{"reg_no":"QD-2026-0901","tracking":"x","station":"qd","source":"visit","body":"漫水"}'.encode()
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A traceback of each broken record, drawn for a terminal, would take most of a test's time."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 def record(township: Township, key: str, kind: str, body: bytes, version: int = 1) -> str:
