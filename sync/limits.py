@@ -11,6 +11,9 @@ BUNDLE_EVENTS_MAX: Final = 20_000
 BUNDLE_SEGMENTS_MAX: Final = 256
 HEADER_BYTES_MAX: Final = 4096
 HEADS_MAX: Final = 10_000
+# Of attached content: 16 s on a line of 64 kbit/s, so that records never wait longer for one chunk. Part of the format.
+CHUNK_BYTES: Final = 128 * 1024
+BLOB_BYTES_MAX: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +30,7 @@ class Limits:
     batch_raw_bytes_start: int = 1 * MIB
     batch_target_s: float = 5.0
     rounds_max: int = 8
+    # The lane of attached content, in each exchange; and what it leaves free on the disk for the database.
+    blob_lane_bytes: int = 8 * MIB
+    blob_lane_s: float = 10.0
+    blob_disk_free_min: int = 256 * MIB

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from sqlalchemy import Connection
 
 from sync import acknowledged, bundle, enrolment, peers, wire
+from sync.blob_answers import BlobAnswers
 from sync.bundle import Bundle
 from sync.errors import Malformed, SyncError, TooLarge, UnknownVerb, WrongRecipient
 from sync.events import from_us, to_us
@@ -40,6 +41,9 @@ class Responder:
             "push": self._push,
             "pull": self._pull,
         }
+        self._blobs = None if replica.blobs is None else BlobAnswers(replica.blobs)
+        if self._blobs is not None:
+            self._answers |= self._blobs.verbs
 
     def answer(self, verb: str, body: bytes | Readable) -> bytes:
         """The answer to one request. Raises `SyncError`, and nothing else for whatever a peer may send."""
@@ -96,6 +100,8 @@ class Responder:
             write_scopes=[] if equal else list(peer.write_scopes),
             name=self._info.name, versions=replica.versions(conn),
             receipt=replica.receipt(conn, peer) if equal and hello.receipt_wanted else None,
+            blobs_wanted=self._blobs.wanted(conn, peer) if self._blobs and equal else b"",
+            blobs_mark=replica.blobs.mark(conn) if replica.blobs and equal else 0,
         )  # fmt: skip
         return wire.encode(answer)
 
