@@ -117,8 +117,10 @@ class _Lane:
         if not self._looked:
             return
         report = self.report
-        # Room on a disk is not made between two exchanges; everything else is tried again at the next one.
-        passing = report.more or (report.error is not None and not isinstance(report.error, NoSpace))
+        # Settled is only what moved nothing, since the peer's wishes were stated before. Room on a disk is not made
+        # between two exchanges; other trouble is tried again at the next one.
+        trouble = report.error is not None and not isinstance(report.error, NoSpace)
+        passing = trouble or report.more or report.sent + report.received > 0
         try:
             with self._replica.engine.begin() as conn:
                 self._remember(conn, None if passing else self._wishes_digest(conn))
