@@ -21,6 +21,7 @@ from service.store import database, node_facts
 from service.store.masters import load_town
 from service.store.unit import Unit
 from service.store.vault import NodeVault, StationSeal
+from sync.blobs import BlobStore
 from sync.events import Scope
 from sync.identity import Identity
 from sync.ledger import Ledger
@@ -37,6 +38,7 @@ class Node:
     identity: Identity
     ledger: Ledger
     seal: StationSeal
+    blobs: BlobStore
     now: Now
     jobs: Jobs
     secret_key: str
@@ -118,7 +120,8 @@ def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None 
     vault = NodeVault(settings.data_dir / "vault.key")
     return Node(
         settings=settings, engine=engine, identity=identity, ledger=Ledger(identity, clock, vault), now=clock,
-        seal=StationSeal(settings.data_dir / "station-seal.key"), secret_key=_secret_key(settings),
+        seal=StationSeal(settings.data_dir / "station-seal.key"), blobs=BlobStore(settings.data_dir / "blobs", clock),
+        secret_key=_secret_key(settings),
         jobs=jobs if jobs is not None else _jobs(settings),
     )  # fmt: skip
 

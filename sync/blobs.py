@@ -133,7 +133,8 @@ class BlobStore:
         """An event in this scope refers to this content. May be said any number of times."""
         row, fits = self._locked(conn, digest), 0 < size <= BLOB_BYTES_MAX or digest == EMPTY
         if row is None:
-            self._insert(conn, digest, size, media_type, BlobState.REFERENCED if fits else BlobState.REFUSED)
+            state = BlobState.REFERENCED if fits else BlobState.REFUSED
+            self._insert(conn, digest, size if fits else 0, media_type, state)
         elif row.state == BlobState.REFUSED and fits:  # who referred to it first stated a wrong size
             self._set_state(conn, digest, BlobState.REFERENCED)
         if row is None and digest == EMPTY:

@@ -22,7 +22,8 @@ from service.domain.refusals import Refused
 from service.node import Node
 from service.store import node_facts
 from service.store.unit import Unit
-from sync import acknowledged, peers
+from sync import acknowledged, blob_lane, peers
+from sync.blob_lane import LaneReport
 from sync.errors import LinkError, SyncError
 from sync.exchange import ExchangeReport, NodeInfo, Replica, exchange
 from sync.peers import Contact, Peer
@@ -66,7 +67,8 @@ def replica(node: Node) -> Replica:
     """The node as the replication library sees it."""
     name = node.station or node.settings.town
     info = NodeInfo(name=name, software=f"lianxin {version('lianxin')}")
-    return Replica(engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info)
+    return Replica(engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info,
+                   blobs=node.blobs)  # fmt: skip
 
 
 def exchange_if_due(node: Node) -> ExchangeReport | None:
@@ -74,7 +76,7 @@ def exchange_if_due(node: Node) -> ExchangeReport | None:
     if node.is_hub:
         return None
     with node.reading() as connection:
-        hub = _hub(connection)
+        hub = hub_of(connection)
         due = hub is not None and _is_due(node, connection, hub)
     if not due:
         return None
@@ -90,7 +92,7 @@ def exchange_if_due(node: Node) -> ExchangeReport | None:
 def exchange_now(node: Node) -> ExchangeReport:
     """Exchange with the hub and fold what came. Raises SyncError, NoHub; what was stored until then stays stored."""
     with node.reading() as connection:
-        hub = _hub(connection)
+        hub = hub_of(connection)
     if hub is None:
         raise NoHub
     transport = hub_transport(node.settings)
@@ -101,7 +103,17 @@ def exchange_now(node: Node) -> ExchangeReport:
         projecting.sweep(node)
     log.info("exchange.done", pushed=report.pushed, pulled=report.pulled, verified=report.verified,
              sent=report.bytes_sent, received=report.bytes_received)  # fmt: skip
+    if report.blobs is not None:
+        _tell_of_attachments(report.blobs)
     return report
+
+
+def _tell_of_attachments(lane: LaneReport) -> None:
+    """A line of its own: trouble with a photo is not trouble with the exchange."""
+    log.info("attachments.carried", chunks_sent=lane.sent, chunks_received=lane.received, completed=lane.completed)
+    if lane.error is not None:
+        code = lane.error.code if isinstance(lane.error, SyncError) else type(lane.error).__name__
+        log.warning("attachments.stopped", code=code)
 
 
 def hub_transport(settings: Settings) -> HttpTransport:
@@ -119,7 +131,7 @@ def request_exchange(unit: Unit) -> None:
 
 def sync_state(node: Node, connection: Connection) -> SyncState | None:
     """What the station knows about its exchange; None before it is enrolled."""
-    hub = _hub(connection)
+    hub = hub_of(connection)
     if hub is None:
         return None
     contact = peers.find_contact(connection, hub.node)
@@ -151,7 +163,8 @@ def announce_enrolled(node: Node) -> int:
         return publish_enrolled(unit)
 
 
-def _hub(connection: Connection) -> Peer | None:
+def hub_of(connection: Connection) -> Peer | None:
+    """The hub of this station; None at the hub itself and before enrolment."""
     return next((peer for peer in peers.all_peers(connection) if peer.introduces), None)
 
 
@@ -169,7 +182,7 @@ def _is_due(node: Node, connection: Connection, hub: Peer) -> bool:
     retry_at = _retry_at(contact, now)
     if retry_at is not None:
         return now >= retry_at
-    if acknowledged.unsent(connection, node.identity, hub).count:
+    if acknowledged.unsent(connection, node.identity, hub).count or blob_lane.is_due(connection, hub.node):
         return True
     last = contact.last_contact_at
     return last is None or not last <= now < last + POLL

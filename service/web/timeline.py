@@ -186,4 +186,5 @@ _TELL: dict[type[f.Fact], Callable[[Any, Town], Details]] = {
     f.CardAnswered: lambda fact, town: [(level_name(fact.level), fact.text)],
     f.CardRevoked: lambda fact, town: [(level_name(fact.level), fact.reason)],
     f.KeySelected: lambda fact, town: [("", fact.reason)],
+    f.Attached: lambda fact, town: [("", fact.name), ("", fact.caption)],
 }  # fmt: skip

@@ -167,6 +167,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "opinion.card_answered": N_("督办反馈"),
         "opinion.card_revoked": N_("撤销督办"),
         "opinion.key_selected": N_("选为重点督办"),
+        "opinion.attached": N_("添加附件"),
     },
     # Field labels, shared by forms and by the sentences that refuse a field.
     "field": {
@@ -226,6 +227,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "code": N_("查询码"),
         "station": N_("联络站"),
         "role": N_("角色"),
+        "files": N_("照片或扫描件"),
+        "caption": N_("附件说明"),
     },
     # Why an exchange with the hub did not go through, as the sync library names it.
     "sync_error": {
@@ -281,6 +284,16 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "not_yourself": N_("不能停用自己的账号。"),
         "unknown_code": N_("没有找到这个查询码对应的意见,请核对后再输入。"),
         "reason_needed": N_("请写明查看来访人信息的原因。"),
+        "file_empty": N_("“%(name)s”是空文件。"),
+        "file_too_large": N_("“%(name)s”太大,每个文件最多 %(limit)s MB。"),
+        "file_type": N_("“%(name)s”不是 JPEG、PNG 图片或 PDF。"),
+        "file_damaged": N_("“%(name)s”已损坏或不完整,请重新拍照或扫描。"),
+        "picture_too_large": N_("“%(name)s”的像素太多,请缩小后再传。"),
+        "pdf_locked": N_("“%(name)s”设有密码,请去掉密码后再传。"),
+        "pdf_active": N_("“%(name)s”带有脚本或内嵌文件,请打印成普通 PDF 后再传。"),
+        "too_many_files": N_("每件意见最多 %(limit)s 个附件。"),
+        "no_room": N_("本机磁盘空间不足,附件没有保存。意见照常登记;请联系管理员清理磁盘。"),
+        "file_erased": N_("“%(name)s”的内容已按规定清除,不能再次添加。"),
         "other_station_only": N_("该信息只有登记站可以查看。"),
     },
 }
