@@ -16,8 +16,8 @@ from service.domain.refusals import Invalid, InvalidForm
 from service.web import desk, opinions
 from service.web.forms import Form
 
-# Six large files at once, or twenty photos of a telephone.
-FORM_BYTES_MAX = 6 * FILE_BYTES_MAX + 1024 * 1024
+# Three large files at once or six photos of a telephone: within the 32 MB that the hub's proxy is asked to take.
+FORM_BYTES_MAX = 3 * FILE_BYTES_MAX + 1024 * 1024
 
 pages = Blueprint("attaching", __name__)
 desk.signed_in_only(pages)
