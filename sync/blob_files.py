@@ -78,6 +78,7 @@ class BlobFiles:
             file.write(content)
             _flush(file.fileno(), file.flush)
         self._place(scratch, digest)
+        part.unlink(missing_ok=True)
 
     def write_chunk(self, digest: bytes, number: int, data: bytes) -> None:
         """Put a chunk at its place. Two writers may do so at once: both have the same bytes."""

@@ -6,7 +6,7 @@ receiver states which chunks it has, so it goes on where it stood, however long 
 kept in the lane's own row and report.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -182,32 +182,35 @@ class _Lane:
     # --- sending -------------------------------------------------------------------------------------------------
 
     def _send(self, standing: wire.BlobStanding) -> None:
-        """What the peer lacks of one piece of content, as far as it lies here."""
-        digest = standing.digest
+        """What the peer lacks of one piece of content, as far as it lies here; its last word is kept."""
         with self._replica.engine.begin() as conn:
-            blob = self._store.find(conn, digest)
-        if blob is None or not self._noted(standing):
-            return
-        lacking = sorted(blob.chunks - wire.load_chunks(standing.chunks))
-        for number in lacking if standing.state in LACKING else ():
-            if self._stops():
+            blob = self._store.find(conn, standing.digest)
+        latest = standing
+        try:
+            for latest in self._put_lacking(blob, standing) if blob else ():
+                self.report.sent += latest.state in _STATES
+                self.report.completed += latest.state == BlobState.COMPLETE
+        finally:
+            self._note(latest)
+
+    def _put_lacking(self, blob: Blob, standing: wire.BlobStanding) -> Iterator[wire.BlobStanding]:
+        """How the content stands at the peer after each chunk, until nothing more is to be sent."""
+        for number in sorted(blob.chunks - wire.load_chunks(standing.chunks)):
+            if standing.state not in LACKING:
                 return
             with self._replica.engine.begin() as conn:
-                data = self._store.read_chunk(conn, digest, number)
+                data = None if self._stops(conn) else self._store.read_chunk(conn, blob.digest, number)
+            if self.report.more:
+                return
             if data is None:
                 continue  # damaged on our own disk: we lack it now, too
-            put = wire.ChunkPut(digest=digest, number=number, data=data)
-            answer = self._ask("chunk-put", put, wire.ChunkPutAnswer).standing
             self._bytes_left -= len(data)
-            if not self._noted(answer):
-                return
-            self.report.sent += 1
-            if answer.state not in LACKING:
-                self.report.completed += answer.state == BlobState.COMPLETE
-                return
+            put = wire.ChunkPut(digest=blob.digest, number=number, data=data)
+            standing = self._ask("chunk-put", put, wire.ChunkPutAnswer).standing
+            yield standing
 
-    def _noted(self, standing: wire.BlobStanding) -> bool:
-        """Keep what the peer states; whether more may follow."""
+    def _note(self, standing: wire.BlobStanding) -> None:
+        """Keep what the peer states: how far it is, or why it does not take the content."""
         state = _FOR_GOOD.get(standing.state, standing.state)
         if state in _STATES:
             chunks = len(wire.load_chunks(standing.chunks))
@@ -217,7 +220,6 @@ class _Lane:
             self.report.waiting = True
         else:
             self._failed(decode_refusal(state, {"digest": standing.digest.hex()}))
-        return standing.state in _STATES
 
     # --- fetching ------------------------------------------------------------------------------------------------
 
@@ -226,14 +228,13 @@ class _Lane:
         blob = self._learned(offer)
         theirs = wire.load_chunks(offer.chunks)
         for number in [n for n in blob.missing if n in theirs] if blob else ():
-            if self._stops():
-                return
+            with self._replica.engine.begin() as conn:
+                if self._stops(conn):
+                    return
             get = wire.ChunkGet(digest=offer.digest, number=number)
             data = self._ask("chunk-get", get, wire.ChunkGetAnswer).data
-            if data is None or not self._stored(offer.digest, number, data):
-                continue
-            self._bytes_left -= len(data)
-            self.report.received += 1
+            self._bytes_left -= len(data or b"")
+            self.report.received += data is not None and self._stored(offer.digest, number, data)
 
     def _learned(self, offer: wire.BlobOffer) -> Blob | None:
         try:
@@ -255,16 +256,12 @@ class _Lane:
 
     # --- ending --------------------------------------------------------------------------------------------------
 
-    def _stops(self) -> bool:
+    def _stops(self, conn: Connection) -> bool:
         """Whether it is time to leave: the budget is spent, or a record waits to be sent."""
         if not self.report.more:
             spent = self._bytes_left <= 0 or self._monotonic() >= self._ends_at
-            self.report.more = spent or self._record_waits()
+            self.report.more = spent or acknowledged.unsent(conn, self._replica.identity, self._peer).count > 0
         return self.report.more
-
-    def _record_waits(self) -> bool:
-        with self._replica.engine.begin() as conn:
-            return acknowledged.unsent(conn, self._replica.identity, self._peer).count > 0
 
     def _failed(self, error: SyncError) -> None:
         """One piece of content stops, the others go on."""

@@ -143,7 +143,10 @@ class BlobStore:
         conn.execute(statement, {"digest": digest, "scope": scope})
 
     def erase(self, conn: Connection, digest: bytes) -> None:
-        """Remove the content and never take it again, whoever sends it. May be said of content that is not here."""
+        """Remove the content and never take it again, whoever sends it. May be said of content that is not here.
+
+        Who erases the event that refers to it must say this, too: afterwards nobody can tell what it referred to.
+        """
         if self._locked(conn, digest) is None:
             self._insert(conn, digest, 0, "", BlobState.ERASED)
         values = {"state": BlobState.ERASED.value, "hashes": None, "completed_us": None}
@@ -163,7 +166,9 @@ class BlobStore:
         return [_blob(row, here.get(bytes(row.digest), frozenset())) for row in rows]
 
     def read(self, conn: Connection, digest: bytes) -> bytes | None:
-        """The whole content, checked; None while it is not complete. A damaged file is fetched again."""
+        """The whole content, checked; None while it is not complete, and when its file was damaged: `look_again` then
+        has it fetched anew.
+        """
         blob = self.find(conn, digest)
         if blob is None or blob.state is not BlobState.COMPLETE:
             return None
@@ -337,11 +342,14 @@ class BlobStore:
         return len(removed) + sum(self._remove_stray(conn, digest, path, before) for digest, path in self.files.names())
 
     def _remove_stray(self, conn: Connection, digest: bytes | None, path: Path, before: datetime) -> bool:
-        row = None if digest is None else conn.execute(select(t.c.state).where(t.c.digest == digest)).one_or_none()
-        if row is not None and row.state != BlobState.ERASED:
+        query = select(t.c.state).where(t.c.digest == digest)
+        state = None if digest is None else conn.execute(query).scalar()
+        if state is not None and state not in (BlobState.ERASED, BlobState.COMPLETE):
+            return False
+        if state == BlobState.COMPLETE and path == self.files.whole(digest or b""):
             return False
         # By the disk's clock, which is the node's own unless a test says otherwise.
-        if row is None and path.stat().st_mtime > before.timestamp():
+        if state != BlobState.ERASED and path.stat().st_mtime > before.timestamp():
             return False
         path.unlink(missing_ok=True)
         return True

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import structlog
+
 from service.actions.routing import load, record
 from service.documents.uploads import Upload
 from service.domain import facts as f
 from service.domain.opinions import DROPPED, Opinion
 from service.domain.people import Actor, Step
 from service.domain.refusals import Invalid, WrongState
+from service.node import Node
 from service.store.unit import Unit
+from sync.blobs import BlobState
 from sync.errors import BlobErased, NoSpace
+
+log = structlog.get_logger(__name__)
 
 FILES_MAX = 20  # of one opinion: twenty photos of half a megabyte are half an hour of a village line
 CAPTION_MAX = 200
@@ -41,6 +47,17 @@ def attach(unit: Unit, opinion_id: str, upload: Upload, caption: str = "") -> bo
                       name=upload.name, caption=words)  # fmt: skip
     record(unit, opinion, fact)
     return True
+
+
+def content_of(node: Node, digest: bytes) -> bytes | None:
+    """The content of an attachment; None while it is not here. What was damaged on this disk is fetched again."""
+    with node.reading() as connection:
+        content, blob = node.blobs.read(connection, digest), node.blobs.find(connection, digest)
+    if content is None and blob is not None and blob.state is BlobState.COMPLETE:
+        log.warning("attachments.damaged", digest=digest.hex())
+        with node.engine.begin() as connection:
+            node.blobs.look_again(connection, digest)
+    return content
 
 
 def _keep(unit: Unit, upload: Upload) -> None:

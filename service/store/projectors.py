@@ -107,8 +107,8 @@ def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject],
     for column, keys, rows in folded.homes():
         replace_rows(connection, column, keys, rows)
     _raise_numbers(connection, folded.rows["numbers"])
-    for one in folded.references if folding.blobs else ():
-        folding.blobs.refer(connection, one.scope, one.digest, one.size, one.media_type)
+    if folding.blobs is not None:
+        _refer(connection, folding.blobs, folded.references)
     return bool(folded.keys["master"])
 
 
@@ -119,6 +119,12 @@ def pages(connection: Connection, ledger: Ledger, kinds: Iterable[str], size: in
         while page := ledger.subjects(connection, f"{kind}/", after, size):
             yield page
             after = page[-1]
+
+
+def _refer(connection: Connection, blobs: BlobStore, references: Iterable[Reference]) -> None:
+    """In one order, since each locks its content: two sweeps must not wait for each other in a circle."""
+    for one in sorted(references, key=lambda reference: (reference.digest, reference.scope)):
+        blobs.refer(connection, one.scope, one.digest, one.size, one.media_type)
 
 
 def _references(events: Iterable[Event]) -> Iterator[Reference]:

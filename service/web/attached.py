@@ -13,6 +13,7 @@ from flask import Blueprint, Response
 from flask_babel import gettext as _
 from sqlalchemy import Connection
 
+from service.actions.attaching import content_of
 from service.actions.syncing import hub_of
 from service.domain.opinions import MEDIA_TYPES, Attachment, Opinion
 from service.domain.refusals import NotFound
@@ -89,7 +90,7 @@ def content(opinion_id: str, digest: str) -> Response:
     with desk.looking() as look:
         opinion = look.opinion(opinion_id, desk.actor())
         known = next((one for one in opinion.attachments if one.digest == digest), None)
-        data = desk.node().blobs.read(look.connection, bytes.fromhex(digest)) if known else None
+    data = content_of(desk.node(), bytes.fromhex(digest)) if known else None
     if known is None or data is None:
         raise NotFound("attachment", digest[:64])
     return _served(known, data)

@@ -202,6 +202,22 @@ def test_erased_content_is_said_to_be_gone(at_station: Sit, cases: Cases, townsh
     assert liaison.get(content(made.opinion, digest)).status_code == 404
 
 
+def test_a_picture_damaged_on_this_disk_is_not_shown_and_comes_back_from_the_hub(
+    at_station: Sit, cases: Cases, township: Township
+) -> None:
+    made, liaison = cases.registered(), at_station("liaison")
+    add(liaison, made.opinion, ("a.jpg", photo()))
+    (digest,) = attachments(township, made.opinion)
+    township.exchange()
+    township.exchange()
+    file = township.station.blobs.files.whole(bytes.fromhex(digest))
+    file.write_bytes(b"x" * file.stat().st_size)
+    assert liaison.get(content(made.opinion, digest)).status_code == 404
+    assert "图片还没到,已到 0%" in liaison.get(f"/opinions/{made.opinion}").text
+    township.exchange()
+    assert liaison.get(content(made.opinion, digest)).status_code == 200
+
+
 # --- who gets it ---------------------------------------------------------------------------------------------------
 
 
