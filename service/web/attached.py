@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, send_file
 from flask_babel import gettext as _
 from sqlalchemy import Connection
 
@@ -101,8 +102,10 @@ def _served(known: Attachment, data: bytes) -> Response:
     is_picture = known.media_type in ("image/jpeg", "image/png")
     media_type = known.media_type if known.media_type in MEDIA_TYPES else "application/octet-stream"
     name = "".join(letter for letter in known.name if letter.isprintable())  # another node's word, in a header
-    answer = Response(data, mimetype=media_type)
-    answer.headers.set("Content-Disposition", "inline" if is_picture else "attachment", filename=name)
+    answer = send_file(
+        BytesIO(data), media_type, as_attachment=not is_picture, download_name=name or _("附件"), etag=False,
+        conditional=False,
+    )  # fmt: skip
     answer.headers["Content-Security-Policy"] = SANDBOX
     answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     return answer

@@ -229,6 +229,8 @@ def test_a_picture_is_served_so_that_nothing_in_it_can_run(at_station: Sit, case
     assert picture.headers["Content-Disposition"].startswith("inline; ")
     assert document.headers["Content-Disposition"].startswith("attachment; ")
     for answer in (picture, document):
+        assert "filename*=UTF-8''%" in answer.headers["Content-Disposition"]
+        assert str(answer.headers).isascii(), "no server sends other letters in a header"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "sandbox" in answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
