@@ -163,6 +163,14 @@ def test_who_only_reads_is_not_offered_the_form_and_refused(at_hub: Sit, cases: 
     assert answer.status_code == 403
 
 
+def test_the_form_speaks_the_readers_language_whoever_read_the_page_before(at_station: Sit, cases: Cases) -> None:
+    page, liaison = f"/opinions/{cases.registered().opinion}", at_station("liaison")
+    assert "照片或扫描件" in liaison.get(page).text
+    liaison.speak("en")
+    assert "照片或扫描件" not in liaison.get(page).text
+    assert "Photos or scans" in liaison.get(page).text
+
+
 # --- on the way ------------------------------------------------------------------------------------------------------
 
 
