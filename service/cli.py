@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "what this node holds and waits for, as JSON")
     add("rebuild", _rebuild, "fold every subject again into empty read tables")
     add("check", _check, "verify chains, and that rebuilt read tables equal the live ones")
+    aside = add("quarantine", _quarantine, "records that could not be taken in: list them, or try them again")
+    aside.add_argument("what", choices=["list", "retry"])
+    aside.add_argument("subject", nargs="*", help="such as opinion/0a1b; all of them when left out")
     due = add("due", _due, "how a date is computed: lianxin due 2019-09-27 5wd (or 3mo); the last date is the due date")
     due.add_argument("start", type=date.fromisoformat)
     due.add_argument("term", help="5wd (working days), 3mo (months), 60d (days)")
@@ -185,6 +188,30 @@ def _check(_: argparse.Namespace) -> int:
         print(problem)
     print(f"{len(problems)} problems" if problems else "all streams verify; rebuilt read tables equal the live ones")
     return 1 if problems else 0
+
+
+def _quarantine(args: argparse.Namespace) -> int:
+    from service.actions import judging, projecting
+    from service.store import aside_queries
+
+    node = open_node()
+    with node.reading() as connection:
+        rows = aside_queries.rows(connection, node.ledger)
+    chosen = [row for row in rows if not args.subject or row.subject in args.subject]
+    unknown = sorted(set(args.subject) - {row.subject for row in rows})
+    for subject in unknown:
+        print(f"not set aside: {subject}", file=sys.stderr)
+    if args.what == "list":
+        for row in chosen:
+            print(f"{row.subject}  {row.category}  {','.join(row.stations)}  since {row.since:%Y-%m-%d %H:%M} UTC  "
+                  f"attempts {row.attempts}  {row.reason}")  # fmt: skip
+        return 1 if unknown else 0
+    for row in chosen:
+        with node.unit(ADMIN) as unit:
+            judging.retry(unit, row.subject)
+    folded = projecting.sweep(node)
+    print(f"{folded.subjects} tried, {folded.quarantined} set aside again")
+    return 1 if unknown or folded.quarantined else 0
 
 
 def _due(args: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from service.store import database, node_facts
 from service.store.masters import load_town
 from service.store.unit import Unit
 from service.store.vault import NodeVault, StationSeal
+from sync.anchor import Anchor
 from sync.blobs import BlobStore
 from sync.events import Scope
 from sync.identity import Identity
@@ -36,6 +37,7 @@ class Node:
     settings: Settings
     engine: Engine
     identity: Identity
+    anchor: Anchor
     ledger: Ledger
     seal: StationSeal
     blobs: BlobStore
@@ -119,9 +121,9 @@ def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None 
     identity = Identity.load_or_create(settings.data_dir)
     vault = NodeVault(settings.data_dir / "vault.key")
     return Node(
-        settings=settings, engine=engine, identity=identity, ledger=Ledger(identity, clock, vault), now=clock,
-        seal=StationSeal(settings.data_dir / "station-seal.key"), blobs=BlobStore(settings.data_dir / "blobs", clock),
-        secret_key=_secret_key(settings),
+        settings=settings, engine=engine, identity=identity, anchor=Anchor(settings.data_dir),
+        ledger=Ledger(identity, clock, vault), now=clock, blobs=BlobStore(settings.data_dir / "blobs", clock),
+        seal=StationSeal(settings.data_dir / "station-seal.key"), secret_key=_secret_key(settings),
         jobs=jobs if jobs is not None else _jobs(settings),
     )  # fmt: skip
 

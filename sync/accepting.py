@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, func, select
 
-from sync import bulk, erasing, incidents, peers, pending, streams
+from sync import bulk, epochs, erasing, incidents, peers, pending, reconciling, streams
 from sync.appending import store_signatures
 from sync.bundle import Bundle, Segment, decode_segment, encode_segment
 from sync.errors import BadSignature, ForkFound, MalformedEvent, NotGranted, OriginRevoked, SyncError, UnknownOrigin
@@ -24,7 +24,7 @@ from sync.events import (
 )
 from sync.identity import Identity, position_statement, verify
 from sync.limits import Limits
-from sync.packing import chain_at
+from sync.packing import Packer, chain_at
 from sync.peers import Peer
 from sync.positions import Heads, Position
 from sync.stored import Sealer
@@ -35,13 +35,16 @@ from sync.tracing import Traced, salts_of, trace
 
 @dataclass(slots=True)
 class Accepted:
-    """What became of a bundle. `heads`: where the touched streams stand now. `refusals`: streams that stopped."""
+    """What became of a bundle. `heads`: where the touched streams stand now. `refusals`: streams that stopped.
+    `contested`: streams whose branch at our hub differs from ours; the exchange reconciles them.
+    """
 
     stored: int = 0
     known: int = 0
     held: int = 0
     heads: Heads = field(default_factory=dict)
     refusals: list[SyncError] = field(default_factory=list)
+    contested: list[Stream] = field(default_factory=list)
     subjects: set[Subject] = field(default_factory=set)
 
 
@@ -79,12 +82,15 @@ class Accepter:
         key = self._key_for(conn, segment)
         row = streams.lock(conn, segment.stream)
         traced = trace(segment)
-        if segment.first > row.seq + 1:
+        if segment.first > row.seq + 1 and not self._goes_on(conn, segment):
             self._verify(traced, key, above=0)
             outcome.held += self._hold(conn, segment, peer, now)
+        elif fork := self._fork(conn, traced, row):
+            self._verify(traced, key, above=0)
+            self._settle(conn, traced, fork, peer, outcome, now)
         else:
-            self._refuse_fork(conn, traced, row)
             self._verify(traced, key, above=row.seq)
+            self._doubt_own_past(conn, segment, row, now)
             self._store(conn, traced, row, outcome, now)
         if row.seq:
             outcome.heads[row.stream] = Position(row.seq, row.chain)
@@ -102,13 +108,39 @@ class Accepter:
                 raise OriginRevoked(node=segment.node, seq=allowed)
         return key
 
-    def _refuse_fork(self, conn: Connection, traced: Traced, row: StreamRow) -> None:
+    def _goes_on(self, conn: Connection, segment: Segment) -> bool:
+        """Whether an early segment of our own is the next piece of a branch that we are adopting."""
+        return segment.node == self.identity.node and reconciling.continues_adopted(conn, segment)
+
+    def _fork(self, conn: Connection, traced: Traced, row: StreamRow) -> ForkFound | None:
+        """Where the segment contradicts the stream, None where it fits."""
         segment = traced.segment
-        if segment.base != chain_at(conn, row, segment.first - 1):
-            raise ForkFound(stream=str(row.stream), seq=segment.first - 1)
+        if segment.first > row.seq + 1 or segment.base != chain_at(conn, row, segment.first - 1):
+            return ForkFound(stream=str(row.stream), seq=segment.first - 1)
         known = min(segment.last, row.seq)
         if known >= segment.first and traced.chain_after(known) != chain_at(conn, row, known):
-            raise ForkFound(stream=str(row.stream), seq=self._first_difference(conn, traced, row, known))
+            return ForkFound(stream=str(row.stream), seq=self._first_difference(conn, traced, row, known))
+        return None
+
+    def _settle(
+        self, conn: Connection, traced: Traced, fork: ForkFound, peer: Peer, outcome: Accepted, now: datetime
+    ) -> None:
+        """We yield to our hub, take up what is our own past, and refuse any other fork."""
+        if peer.introduces:
+            outcome.contested.append(traced.stream)
+        elif traced.segment.node == self.identity.node:
+            outcome.stored += reconciling.adopt(conn, self.identity, self.sealer, traced, now)
+        else:
+            raise fork
+
+    def _doubt_own_past(self, conn: Connection, segment: Segment, row: StreamRow, now: datetime) -> None:
+        """Somebody holds more of what we write than we do: our database is old, and our numbers are used up.
+
+        Another epoch of ours that we do not know is no reason: it uses no number of the current one. Two computers
+        with one key would otherwise scare each other into new epochs for ever.
+        """
+        if row.stream.origin == epochs.current(conn, self.identity) and segment.last > row.seq:
+            epochs.open_new(conn, self.identity, "peer_knows_more", now)
 
     def _first_difference(self, conn: Connection, traced: Traced, row: StreamRow, known: int) -> int:
         t, first = ledger_events.c, traced.segment.first
@@ -170,6 +202,41 @@ class Accepter:
                 salt = None
             rows.append((stream_id, seq, name, subject, header.lamport, raw, salt, kept, left, chain, received_us))
         return rows
+
+    # --- branches ----------------------------------------------------------------------------------------------
+
+    def keep_piece(self, conn: Connection, segment: Segment, base: bytes, now: datetime) -> bytes:
+        """Verify and keep the next piece of the hub's branch of a forked stream; the chain after it."""
+        key = self._key_for(conn, segment)
+        traced = trace(segment)
+        if segment.base != base:
+            raise ForkFound(stream=str(segment.stream), seq=segment.first - 1)
+        self._verify(traced, key, above=0)
+        reconciling.keep_piece(conn, segment, now)
+        return traced.chains[-1]
+
+    def take_branch(
+        self, conn: Connection, packer: Packer, stream: Stream, common: int, peer: Peer, now: datetime
+    ) -> Accepted:
+        """Put the kept pieces of the hub's branch in the place of ours; what only ours held moves to a new epoch."""
+        outcome = Accepted()
+        if stream.origin == epochs.current(conn, self.identity):
+            epochs.open_new(conn, self.identity, "fork", now)
+        pieces = reconciling.yield_to(conn, self.identity, packer, stream, common, peer.node, now)
+        row = streams.lock(conn, stream)
+        for piece in pieces:
+            self._store(conn, trace(piece), row, outcome, now)
+        outcome.heads[stream] = Position(row.seq, row.chain)
+        pending.mark(conn, sorted(outcome.subjects), now)
+        return outcome
+
+    def take_back(self, conn: Connection, segment: Segment, now: datetime) -> int:
+        """Adopt a branch of our own that a peer kept for us; how many of its events were new here."""
+        traced = trace(segment)
+        if segment.node != self.identity.node:
+            raise BadSignature(stream=str(traced.stream), seq=segment.last)
+        self._verify(traced, self.identity.public_key, above=0)
+        return reconciling.adopt(conn, self.identity, self.sealer, traced, now)
 
     # --- gaps --------------------------------------------------------------------------------------------------
 

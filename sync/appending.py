@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, delete, func, or_, select
 
-from sync import bulk, streams
+from sync import bulk, epochs, streams
 from sync.errors import AlreadyRecorded
 from sync.events import (
     LAMPORT_LEARNED_MAX,
@@ -40,7 +40,7 @@ class Appender:
 
     def append(self, conn: Connection, scope: Scope, drafts: Sequence[EventDraft], now: datetime) -> list[Event]:
         """Number and store the drafts. Raises `AlreadyRecorded`, then nothing of this call is stored."""
-        row = streams.lock(conn, Stream(self.identity.origin, scope))
+        row = streams.lock(conn, Stream(epochs.current(conn, self.identity), scope))
         claim_once(conn, scope, row, [draft.once for draft in drafts])
         lamports = _lamports(conn, drafts)
         events = [self._next(row, draft, lamports, now) for draft in drafts]

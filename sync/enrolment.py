@@ -111,12 +111,12 @@ def enrol(replica: Replica, transport: Transport, code: str) -> Enrolled:
     key = _code_key(letters)
     identity = replica.identity
     with replica.engine.begin() as conn:
-        versions = replica.versions(conn)
+        versions, epoch = replica.versions(conn), replica.epoch(conn)
     asked = wire.Enrol(
         code_id=_code_id(letters), public_key=identity.public_key,
         mac=_mac(key, "node", identity.node, identity.public_key), versions=versions,
     )  # fmt: skip
-    request = wire.enclose(identity, "request", replica.head("enrol", "", 0), wire.encode(asked))
+    request = wire.enclose(identity, "request", replica.head("enrol", epoch, "", 0), wire.encode(asked))
     hub, answer = _hub(transport.post("enrol", request), key)
     with replica.engine.begin() as conn:
         peers.add_peer(conn, hub, replica.now())

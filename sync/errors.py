@@ -39,6 +39,7 @@ SyncError
     ├── IdentityUnusable       key or epoch file missing, unreadable or inconsistent
     ├── BodyUnreadable         a sealed body cannot be opened
     ├── NoSpace                the disk has no room for attached content
+    ├── EpochsExhausted        this node suspected its own past too often
     └── NoProgress             both sides differ and neither has anything to send
 
 A class's docstring is its message. `retry` answers "may the machine simply try again?", `hint` answers "what should
@@ -358,6 +359,13 @@ class NoSpace(LocalError):
     retry = True
     hint = "Records still travel. Make room on the disk: what is attached follows by itself."
     status = 507
+
+
+class EpochsExhausted(LocalError):
+    """This node had reason to doubt its own records too often within a day."""
+
+    code = "epochs_exhausted"
+    hint = "Recording goes on here. Two computers may run from one disk's copy: stop one of them and tell the hub."
 
 
 class NoProgress(LocalError):

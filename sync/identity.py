@@ -1,4 +1,4 @@
-"""Who this node is: its key, its current epoch, and signatures that cannot be used for anything else.
+"""Who this node is: its key, the epoch it was installed with, and signatures that cannot be used for anything else.
 
 Two small files outlive the database: `node.key` (node id and private key, readable by the owner only) and
 `node.epoch`. They are created complete or not at all, also when the power fails in between.
@@ -40,13 +40,15 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _EpochFile(msgspec.Struct, frozen=True):
     epoch: str
-    parent: str | None = None
     format: str = "lianxin-epoch-1"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A node's name and signing key. Never print or log the private key."""
+    """A node's name and signing key. Never print or log the private key.
+
+    `origin` names the epoch of the installation; `epochs.current` tells the one in which the node appends now.
+    """
 
     origin: Origin
     public_key: bytes
@@ -113,14 +115,26 @@ def verify(public_key: bytes, signature: bytes, data: bytes) -> None:
         raise BadSignature() from None
 
 
-def _create(path: Path, content: bytes) -> None:
-    """Creates the file whole and durable. When another process was faster, its file stays."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes the file whole and durable in place of the one that is there."""
+    draft = _draft(path, content)
+    os.replace(draft, path)
+    _sync_folder(path.parent)
+
+
+def _draft(path: Path, content: bytes) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    return draft
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Creates the file whole and durable. When another process was faster, its file stays."""
+    draft = _draft(path, content)
     try:
         os.link(draft, path)
     except FileExistsError:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 import zstandard
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from sync import bulk
 from sync.bundle import Segment, decode_segment, encode_segment
@@ -51,7 +51,9 @@ def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, 
         "times": 1, "first_us": to_us(now), "last_us": to_us(now), "resolved_us": None,
     }  # fmt: skip
     place = [t.c.code, t.c.node, t.c.epoch, t.c.scope, t.c.seq]
-    again = {"times": t.c.times + 1, "last_us": to_us(now), "resolved_us": None}
+    # A place that was settled opens again with what came now: the branch that was kept has found its way.
+    kept = case((t.c.resolved_us.is_(None), t.c.evidence), else_=evidence)
+    again = {"times": t.c.times + 1, "last_us": to_us(now), "resolved_us": None, "evidence": kept}
     if conn.execute(update(t).where(*(column == fresh[column.name] for column in place)).values(again)).rowcount:
         return
     if conn.execute(select(func.count()).where(t.c.sender == sender)).scalar_one() < INCIDENTS_PER_SENDER_MAX:
@@ -66,6 +68,20 @@ def keep_evidence(segment: Segment) -> bytes:
 def open_evidence(evidence: bytes) -> Segment:
     """The segment that was refused; we compressed it ourselves, so its stated size is true."""
     return decode_segment(zstandard.ZstdDecompressor().decompress(evidence))
+
+
+def forks_of(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int, Segment]]:
+    """Branches of this node's streams that were refused here and are kept, oldest first."""
+    query = (
+        select(t.c.epoch, t.c.scope, t.c.seq, t.c.evidence)
+        .where(t.c.code == ForkFound.code, t.c.node == node, t.c.resolved_us.is_(None), t.c.evidence.is_not(None))
+        .order_by(t.c.first_us, t.c.seq)
+        .limit(limit)
+    )
+    return [
+        (Stream(Origin(node, row.epoch), Scope(row.scope)), row.seq, open_evidence(row.evidence))
+        for row in conn.execute(query)
+    ]
 
 
 def unresolved(conn: Connection) -> list[Incident]:
@@ -83,7 +99,12 @@ def unresolved(conn: Connection) -> list[Incident]:
 
 def resolve(conn: Connection, incident: Incident, now: datetime) -> None:
     """A person has dealt with it. The evidence stays."""
-    origin = incident.stream.origin
-    place = (t.c.code == incident.code, t.c.node == origin.node, t.c.epoch == origin.epoch)
-    where = (*place, t.c.scope == incident.stream.scope, t.c.seq == incident.seq)
+    resolve_place(conn, incident.code, incident.stream, incident.seq, now)
+
+
+def resolve_place(conn: Connection, code: str, stream: Stream, seq: int, now: datetime) -> None:
+    """What was refused at this place is settled. The evidence stays."""
+    origin = stream.origin
+    place = (t.c.code == code, t.c.node == origin.node, t.c.epoch == origin.epoch)
+    where = (*place, t.c.scope == stream.scope, t.c.seq == seq)
     conn.execute(update(t).where(*where).values(resolved_us=to_us(now)))

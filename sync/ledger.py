@@ -3,6 +3,7 @@
 Every method takes an open connection; the caller owns the transaction, so a fact and what shows it commit together.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -14,7 +15,7 @@ from sync import acknowledged, bulk, checking, erasing, incidents, pending, posi
 from sync.accepting import Accepted, Accepter
 from sync.acknowledged import Unsent
 from sync.appending import Appender
-from sync.bundle import Bundle
+from sync.bundle import Bundle, Segment
 from sync.checking import Problem
 from sync.events import Event, EventDraft, Scope, Stream, Subject
 from sync.identity import Identity, Vault
@@ -23,7 +24,7 @@ from sync.limits import Limits
 from sync.packing import Budget, Packed, Packer, chain_at
 from sync.peers import Peer
 from sync.pending import Quarantined
-from sync.positions import Heads, Position, Range
+from sync.positions import Heads, Range
 from sync.stored import Sealer
 from sync.tables import ledger_events
 
@@ -64,6 +65,26 @@ class Ledger:
         """Verify and store what a peer sent, each event once; what it touches is marked pending."""
         return self._accepter.accept(conn, bundle, peer, self._now())
 
+    def keep_piece(self, conn: Connection, segment: Segment, base: bytes) -> bytes:
+        """Keep the next piece of the hub's branch of a forked stream, after chain `base`; the chain after it."""
+        return self._accepter.keep_piece(conn, segment, base, self._now())
+
+    def take_branch(self, conn: Connection, stream: Stream, common: int, peer: Peer) -> Accepted:
+        """Put the kept pieces in the place of our branch above `common`. No event of either is lost."""
+        return self._accepter.take_branch(conn, self._packer, stream, common, peer, self._now())
+
+    def take_back(self, conn: Connection, segment: Segment) -> int:
+        """Take a branch of our own past that a peer had to refuse into the current epoch; how many events were new.
+
+        Raises `BadSignature` when we never wrote it.
+        """
+        return self._accepter.take_back(conn, segment, self._now())
+
+    def chains_at(self, conn: Connection, stream: Stream, seqs: Sequence[int]) -> list[bytes]:
+        """The chain after each of these numbers, b"" beyond the head."""
+        row = streams.find(conn, stream)
+        return [chain_at(conn, row, seq) if row is not None and seq <= row.seq else b"" for seq in seqs]
+
     def pack(self, conn: Connection, ranges: Sequence[Range], budget: Budget, recipient: str) -> Packed | None:
         """A signed bundle with as many of the ranges as the budget holds; None when there is nothing to send."""
         return self._packer.pack(conn, ranges, budget, recipient, self._now())
@@ -78,9 +99,7 @@ class Ledger:
 
     def own_heads(self, conn: Connection) -> Heads:
         """Heads of this node's own streams, of every epoch and scope."""
-        rows = streams.everything(conn)
-        own = (row for row in rows if row.seq and row.stream.origin.node == self.identity.node)
-        return {row.stream: Position(row.seq, row.chain) for row in own}
+        return streams.heads_of(conn, self.identity.node)
 
     def contradicted(self, conn: Connection, theirs: Heads) -> list[Stream]:
         """Streams whose stated head lies within ours and has another chain: they can never become equal."""
@@ -136,6 +155,10 @@ class Ledger:
         """Subjects to fold in this transaction; other sweeps skip them meanwhile."""
         return pending.take(conn, limit)
 
+    def take_these(self, conn: Connection, subjects: Sequence[Subject]) -> list[Subject]:
+        """Like `take_pending`, of these subjects only."""
+        return pending.take_these(conn, subjects)
+
     def clear_pending(self, conn: Connection, subjects: Sequence[Subject]) -> None:
         """These subjects were folded in this transaction; they also leave quarantine."""
         pending.clear(conn, subjects)
@@ -152,9 +175,26 @@ class Ledger:
         """Let a quarantined subject be folded again."""
         pending.release(conn, subject, self._now())
 
-    def quarantined(self, conn: Connection) -> list[Quarantined]:
-        """Subjects set aside, oldest first."""
-        return pending.quarantined(conn)
+    def quarantined(self, conn: Connection, subjects: Sequence[Subject] | None = None) -> list[Quarantined]:
+        """Subjects set aside, oldest first; of some hundred subjects only, when these are given."""
+        return pending.quarantined(conn, subjects)
+
+    # --- folds that ended with their process -------------------------------------------------------------------
+
+    def begin_folding(self, conn: Connection, subjects: Sequence[Subject]) -> int:
+        """A mark that these are about to be folded; commit it before folding."""
+        return pending.begin(conn, subjects, self._now())
+
+    def end_folding(self, conn: Connection, mark: int) -> None:
+        pending.end(conn, mark)
+
+    def unfinished_foldings(self, conn: Connection, subjects: Sequence[Subject]) -> Counter[Subject]:
+        """How often a process ended while it folded these subjects, which the caller has taken."""
+        return pending.unfinished(conn, subjects)
+
+    def forget_foldings(self, conn: Connection) -> None:
+        """Remove marks none of whose subjects waits any more."""
+        pending.forget(conn)
 
 
 def _lock_key(subject: str) -> int:

@@ -30,6 +30,8 @@ class Limits:
     batch_raw_bytes_start: int = 1 * MIB
     batch_target_s: float = 5.0
     rounds_max: int = 8
+    exchange_s: float = 240.0  # then an exchange ends where it is; the next one goes on
+    working_at_once: int = 0  # requests with work that a process takes on at once; 0 = all
     # The lane of attached content, in each exchange; and what it leaves free on the disk for the database.
     blob_lane_bytes: int = 8 * MIB
     blob_lane_s: float = 10.0

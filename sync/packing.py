@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from sync import peers, streams
+from sync import epochs, peers, streams
 from sync.bundle import BundleHeader, Segment, encode_segment, frame_segment, seal_bundle
 from sync.events import chain_start, to_us
 from sync.identity import Identity, position_statement
@@ -88,13 +88,18 @@ class Packer:
         packed = tuple(Range(segment.stream, segment.first, segment.last) for segment in segments)
         return Packed(seal_bundle(self.identity, header, bytes(raw)), packed, len(raw))
 
+    def segment(self, conn: Connection, part: Range) -> Segment | None:
+        """The whole range as one segment, however large; None when there is nothing of it here."""
+        return self._segment(conn, part, Budget(raw_bytes=2**62, events=BUNDLE_EVENTS_MAX), must=True)
+
     def _header(
         self, conn: Connection, segments: Sequence[Segment], raw_bytes: int, recipient: str, now: datetime
     ) -> BundleHeader:
         foreign = sorted({segment.node for segment in segments} - {self.identity.node, recipient})
         keys = [(node, peers.known_key(conn, self.identity, node)) for node in foreign]
+        epoch = epochs.current(conn, self.identity).epoch
         return BundleHeader(
-            node=self.identity.node, epoch=self.identity.epoch, recipient=recipient, created_us=to_us(now),
+            node=self.identity.node, epoch=epoch, recipient=recipient, created_us=to_us(now),
             software=self.software, segments=len(segments), raw_bytes=raw_bytes,
             events=sum(len(segment.headers) for segment in segments),
             keys=[(node, key) for node, key in keys if key is not None],

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from sync import bulk
+from sync import bulk, peer_epochs
 from sync.errors import CounterTooLow, NodeTaken, PeerRevoked, SyncError, UnknownPeer
 from sync.events import Scope, Stream, from_us, parse_scope, to_us, within
 from sync.identity import Identity
@@ -60,8 +60,9 @@ class Peer:
         return within(stream.scope, self.shared_scopes)
 
     def may_read(self, stream: Stream) -> bool:
-        """What lies within its read scopes; of all shared scopes, what it wrote itself and may have lost."""
-        scopes = self.shared_scopes if stream.origin.node == self.node else self.read_scopes
+        """What lies within its read scopes; of all shared scopes what it wrote or, as our hub, held: it may be lost."""
+        may_have_lost = self.introduces or stream.origin.node == self.node
+        scopes = self.shared_scopes if may_have_lost else self.read_scopes
         return within(stream.scope, scopes)
 
 
@@ -181,7 +182,7 @@ def skip_counter(conn: Connection, node: str, seen: int) -> bool:
     return known > 0 or conn.execute(select(t.c.counter_sent).where(t.c.node == node)).scalar_one() >= seen
 
 
-def admit(conn: Connection, node: str, epoch: str, counter: int) -> Peer:
+def admit(conn: Connection, node: str, epoch: str, counter: int, now: datetime) -> Peer:
     """The peer that sent a request, its row locked until the transaction ends.
 
     Raises `UnknownPeer`, `PeerRevoked`, or `CounterTooLow` with the highest counter seen: such a request was answered
@@ -195,6 +196,8 @@ def admit(conn: Connection, node: str, epoch: str, counter: int) -> Peer:
         raise PeerRevoked(node=node)
     if counter <= row.counter_seen:
         raise CounterTooLow(seen=row.counter_seen)
+    if row.epoch != epoch:
+        peer_epochs.note(conn, node, epoch, now)
     conn.execute(update(t).where(t.c.node == node).values(counter_seen=counter, epoch=epoch))
     return _peer(row)
 
@@ -247,6 +250,14 @@ def _peer(row: Any) -> Peer:
         write_scopes=load_scopes(row.write_scopes), introduces=row.introduces, successor_of=row.successor_of,
         revoked_after=None if row.revoked_after is None else json.loads(row.revoked_after),
     )  # fmt: skip
+
+
+def all_verified_since(conn: Connection, instant: datetime) -> bool:
+    """Whether every peer whose key is good was found equal after this instant."""
+    t, c = sync_peers.c, sync_contacts.c
+    verified = select(c.peer).where(c.last_verified_us > to_us(instant))
+    waiting = select(t.node).where(t.revoked_after.is_(None), t.node.not_in(verified))
+    return conn.execute(waiting.limit(1)).first() is None
 
 
 def _contact(row: Any) -> Contact:

@@ -5,14 +5,16 @@ in one transaction. On PostgreSQL a sweep holds its rows: who marks one of them 
 marks it anew, so no event that arrived during a fold is forgotten.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Connection, Text, bindparam, delete, func, literal_column, select, text
+from sqlalchemy import BigInteger, Connection, Text, bindparam, delete, func, insert, literal_column, select, text
 
 from sync import bulk
 from sync.events import Subject, from_us, to_us
+from sync.tables import ledger_foldings as b
 from sync.tables import ledger_pending as p
 from sync.tables import ledger_quarantine as q
 
@@ -57,6 +59,12 @@ def take(conn: Connection, limit: int) -> list[Subject]:
     return [Subject(subject) for subject in conn.execute(query).scalars()]
 
 
+def take_these(conn: Connection, subjects: Sequence[Subject]) -> list[Subject]:
+    """Those of the subjects that still wait and that nobody else holds, held until the transaction ends."""
+    query = select(p.c.subject).where(p.c.subject.in_(subjects)).with_for_update(skip_locked=True)
+    return [Subject(subject) for subject in conn.execute(query).scalars()]
+
+
 def clear(conn: Connection, subjects: Sequence[Subject]) -> None:
     """These subjects are folded."""
     for part in bulk.chunks(list(subjects)):
@@ -93,12 +101,50 @@ def settled(conn: Connection, subjects: Sequence[Subject]) -> None:
         conn.execute(delete(q).where(q.c.subject.in_(part)))
 
 
-def quarantined(conn: Connection) -> list[Quarantined]:
-    """Everything set aside, oldest first."""
+def quarantined(conn: Connection, subjects: Sequence[Subject] | None = None) -> list[Quarantined]:
+    """Everything set aside, oldest first; of some hundred subjects only, when these are given."""
+    query = select(q).order_by(q.c.since_us, q.c.subject)
+    if subjects is not None:
+        query = query.where(q.c.subject.in_(subjects))
     return [
         Quarantined(
             subject=Subject(row.subject), category=row.category, reason=row.reason, attempts=row.attempts,
             since=from_us(row.since_us), last=from_us(row.last_us),
         )
-        for row in conn.execute(select(q).order_by(q.c.since_us, q.c.subject))
+        for row in conn.execute(query)
     ]  # fmt: skip
+
+
+# --- folds that ended with their process -----------------------------------------------------------------------
+
+
+def begin(conn: Connection, subjects: Sequence[Subject], now: datetime) -> int:
+    """Note that these subjects are about to be folded; commit before folding. Gives the name of the mark."""
+    mark = {"subjects": "\n".join(subjects), "begun_us": to_us(now)}
+    name: int = conn.execute(insert(b).values(mark).returning(b.c.id)).scalar_one()
+    return name
+
+
+def end(conn: Connection, mark: int) -> None:
+    """The fold ended, well or with an error: its process lived to tell."""
+    conn.execute(delete(b).where(b.c.id == mark))
+
+
+def unfinished(conn: Connection, subjects: Sequence[Subject]) -> Counter[Subject]:
+    """How often a fold of these subjects began and did not end.
+
+    The caller holds the subjects (`take`), so no other process is at work on them at this moment.
+    """
+    asked = frozenset(subjects)
+    found: Counter[Subject] = Counter()
+    for line in conn.execute(select(b.c.subjects)).scalars():
+        found.update(asked.intersection(map(Subject, line.split("\n"))))
+    return found
+
+
+def forget(conn: Connection) -> None:
+    """Remove marks that have told all they know: none of their subjects waits any more."""
+    for row in conn.execute(select(b.c.id, b.c.subjects)).all():
+        waiting = select(p.c.subject).where(p.c.subject.in_(row.subjects.split("\n"))).limit(1)
+        if conn.execute(waiting).first() is None:
+            end(conn, row.id)

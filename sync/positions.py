@@ -61,6 +61,12 @@ def before_held(lacking: Iterable[Range], held: Iterable[Range]) -> list[Range]:
     ]  # fmt: skip
 
 
+def spread(low: int, high: int, count: int) -> list[int]:
+    """At most `count` numbers above `low` up to `high`, evenly spaced, `high` among them."""
+    width = high - low
+    return sorted({low + -(-width * place // count) for place in range(1, count + 1)})
+
+
 def merge(*statements: Mapping[Stream, Position]) -> Heads:
     """The furthest position named for each stream."""
     furthest: Heads = {}

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, select
 
-from sync import erasing, peers, wire
+from sync import epochs, erasing, peers, wire
 from sync.blobs import BlobStore
 from sync.events import to_us, within
 from sync.identity import Identity
@@ -29,6 +29,12 @@ FAULT_POINTS: Final = (
     "sent.after_commit",
     "pulled.before_commit",
     "pulled.after_commit",
+    "probe.before_commit",
+    "probe.after_commit",
+    "branch.before_commit",
+    "branch.after_commit",
+    "merged.before_commit",
+    "merged.after_commit",
 )
 
 
@@ -73,9 +79,13 @@ class Replica:
             capabilities=able,
         )  # fmt: skip
 
-    def head(self, verb: str, recipient: str, counter: int) -> wire.Head:
+    def epoch(self, conn: Connection) -> str:
+        """The epoch in which this node appends now."""
+        return epochs.current(conn, self.identity).epoch
+
+    def head(self, verb: str, epoch: str, recipient: str, counter: int) -> wire.Head:
         return wire.Head(
-            verb=verb, sender=self.identity.node, epoch=self.identity.epoch, recipient=recipient, counter=counter,
+            verb=verb, sender=self.identity.node, epoch=epoch, recipient=recipient, counter=counter,
             clock_us=to_us(self.now()),
         )  # fmt: skip
 
@@ -83,7 +93,7 @@ class Replica:
         """Our signed statement of what we hold of the peer's own streams."""
         own = {s: head for s, head in self.shared_heads(conn, peer).items() if s.origin.node == peer.node}
         receipt = wire.Receipt(
-            holder=self.identity.node, holder_epoch=self.identity.epoch, node=peer.node,
+            holder=self.identity.node, holder_epoch=self.epoch(conn), node=peer.node,
             at_us=to_us(self.now()), heads=wire.dump_heads(own),
         )  # fmt: skip
         return wire.sign_receipt(self.identity, receipt)

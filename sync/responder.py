@@ -9,11 +9,12 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, bundle, enrolment, peers, wire
+from sync import acknowledged, bundle, enrolment, peers, reconciling, wire
+from sync.admission import Admission
 from sync.blob_answers import BlobAnswers
-from sync.bundle import Bundle
-from sync.errors import Malformed, SyncError, TooLarge, UnknownVerb, WrongRecipient
-from sync.events import from_us, to_us
+from sync.bundle import Bundle, encode_segment
+from sync.errors import Malformed, NotGranted, SyncError, TooLarge, UnknownVerb, WrongRecipient
+from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.packing import Budget
 from sync.peers import Peer
 from sync.positions import behind, digest
@@ -31,19 +32,22 @@ class Readable(Protocol):
 
 
 class Responder:
-    """Answers peers. Stateless: any number of threads and processes may answer for one node."""
+    """Answers peers. Any number of threads and processes may answer for one node; they share only the database."""
 
     def __init__(self, replica: Replica, info: NodeInfo | None = None) -> None:
         self._replica = replica
         self._info = info or replica.info
+        self.admission = Admission(replica.limits.working_at_once)
         self._answers: dict[str, Callable[[Connection, Peer, Envelope], bytes]] = {
             "hello": self._hello,
             "push": self._push,
             "pull": self._pull,
+            "probe": self._probe,
+            "branch": self._branch,
         }
         self._blobs = None if replica.blobs is None else BlobAnswers(replica.blobs)
-        if self._blobs is not None:
-            self._answers |= self._blobs.verbs
+        self._blob_verbs = {} if self._blobs is None else self._blobs.verbs
+        self._answers |= self._blob_verbs
 
     def answer(self, verb: str, body: bytes | Readable) -> bytes:
         """The answer to one request. Raises `SyncError`, and nothing else for whatever a peer may send."""
@@ -56,7 +60,11 @@ class Responder:
             return self._enrol(envelope)
         if envelope.head.recipient != self._replica.identity.node:
             raise WrongRecipient(asked=envelope.head.recipient)
-        return self._answer_peer(envelope)
+        # A photo takes nobody's place: its chunks are small, and records are not turned away because of them.
+        if verb == "hello" or verb in self._blob_verbs:
+            return self._answer_peer(envelope)
+        with self.admission.working():
+            return self._answer_peer(envelope)
 
     def _read(self, verb: str, body: bytes | Readable) -> bytes:
         limits = self._replica.limits
@@ -70,8 +78,9 @@ class Responder:
             with replica.engine.begin() as conn:
                 envelope.verify("request", peers.get_peer(conn, head.sender).public_key)
                 proven = True
-                peer = peers.admit(conn, head.sender, head.epoch, head.counter)
+                peer = peers.admit(conn, head.sender, head.epoch, head.counter, replica.now())
                 payload = self._answers[head.verb](conn, peer, envelope)
+                epoch = replica.epoch(conn)
                 replica.reached(f"{head.verb}.before_commit")
         except SyncError as error:
             if proven:  # nobody else may write into a station's contact
@@ -79,10 +88,10 @@ class Responder:
                     peers.record_error(conn, head.sender, error, replica.now())
             raise
         replica.reached(f"{head.verb}.after_commit")
-        return wire.enclose(replica.identity, "answer", self._head(envelope), payload)
+        return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), payload)
 
-    def _head(self, envelope: Envelope) -> wire.Head:
-        return self._replica.head(envelope.head.verb, envelope.head.sender, envelope.head.counter)
+    def _head(self, envelope: Envelope, epoch: str) -> wire.Head:
+        return self._replica.head(envelope.head.verb, epoch, envelope.head.sender, envelope.head.counter)
 
     # --- the verbs ---------------------------------------------------------------------------------------------
 
@@ -90,7 +99,10 @@ class Responder:
         hello, now, replica = wire.decode(envelope.payload, wire.Hello), self._replica.now(), self._replica
         heads = replica.shared_heads(conn, peer)
         equal = hello.summary == digest(heads)
+        before = peers.find_contact(conn, peer.node)
         self._note_hello(conn, envelope, hello, equal, now)
+        if not equal and self.admission.is_full:
+            return self._come_back(conn, before.last_verified_at, now)
         if equal:
             acknowledged.acknowledge(conn, peer.node, heads, envelope.head.counter, now)
         answer = wire.HelloAnswer(
@@ -100,8 +112,20 @@ class Responder:
             write_scopes=[] if equal else list(peer.write_scopes),
             name=self._info.name, versions=replica.versions(conn),
             receipt=replica.receipt(conn, peer) if equal and hello.receipt_wanted else None,
+            branches=[
+                (stream.origin.epoch, stream.scope, seq)
+                for stream, seq in reconciling.settle(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX, now)
+            ],
             blobs_wanted=self._blobs.wanted(conn, peer) if self._blobs and equal else b"",
             blobs_mark=replica.blobs.mark(conn) if replica.blobs and equal else 0,
+        )  # fmt: skip
+        return wire.encode(answer)
+
+    def _come_back(self, conn: Connection, verified_at: datetime | None, now: datetime) -> bytes:
+        """Too many are being served: this one comes back later, and loses nothing but that time."""
+        answer = wire.HelloAnswer(
+            equal=False, heads=[], held=[], read_scopes=[], write_scopes=[], name=self._info.name,
+            versions=self._replica.versions(conn), wait_s=self.admission.wait_s(verified_at, now),
         )  # fmt: skip
         return wire.encode(answer)
 
@@ -153,6 +177,28 @@ class Responder:
         peers.record_contact(conn, peer.node, last_contact_us=to_us(replica.now()))
         return wire.encode(wire.PullAnswer(bundle=packed.data if packed else None))
 
+    def _probe(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
+        asked = wire.decode(envelope.payload, wire.Probe)
+        try:
+            stream = Stream(Origin(asked.node, asked.epoch), Scope(asked.scope))
+        except ValueError:
+            raise Malformed(what="stream") from None
+        if not peer.may_read(stream):
+            raise NotGranted(stream=str(stream))
+        chains = self._replica.ledger.chains_at(conn, stream, asked.seqs)
+        return wire.encode(wire.ProbeAnswer(chains=chains))
+
+    def _branch(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
+        """A node may have back what it wrote itself, wherever it lies."""
+        asked = wire.decode(envelope.payload, wire.Branch)
+        kept = reconciling.kept_for(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX)
+        found = (
+            encode_segment(segment)
+            for stream, seq, segment in kept
+            if (stream.origin.epoch, stream.scope, seq) == (asked.epoch, asked.scope, asked.seq)
+        )
+        return wire.encode(wire.BranchAnswer(segment=next(found, None)))
+
     def _enrol(self, envelope: Envelope) -> bytes:
         """A new node has no peer row yet: its own key signs, the code vouches for the key."""
         replica = self._replica
@@ -161,7 +207,8 @@ class Responder:
         with replica.engine.begin() as conn:
             sender, now = envelope.head.sender, replica.now()
             answer = enrolment.redeem(conn, replica.identity, self._info.name, sender, asked, now)
-        return wire.enclose(replica.identity, "answer", self._head(envelope), wire.encode(answer))
+            epoch = replica.epoch(conn)
+        return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), wire.encode(answer))
 
 
 def _bounded(body: bytes | Readable, ceiling: int) -> bytes:

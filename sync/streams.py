@@ -74,6 +74,12 @@ def everything(conn: Connection) -> list[StreamRow]:
     return [_row(row) for row in conn.execute(select(t).order_by(t.c.id))]
 
 
+def heads_of(conn: Connection, node: str) -> Heads:
+    """Heads of all non-empty streams of one node, of every epoch and scope."""
+    rows = (_row(row) for row in conn.execute(select(t).where(t.c.node == node, t.c.seq > 0)))
+    return {row.stream: Position(row.seq, row.chain) for row in rows}
+
+
 def heads(conn: Connection, scopes: Sequence[Scope]) -> Heads:
     """Heads of all non-empty streams within these scopes."""
     if not scopes:

@@ -107,6 +107,16 @@ ledger_quarantine = Table(
     Column("last_us", BigInteger, nullable=False),
 )
 
+# Folds that have begun, each committed before any work is done and removed with it. `subjects`: one a line. What is
+# found here later belonged to a process that ended in the middle.
+ledger_foldings = Table(
+    "ledger_foldings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("subjects", Text, nullable=False),
+    Column("begun_us", BigInteger, nullable=False),
+)
+
 # The origin's signatures: every milestone of a stream and its newest signed head, so that any holder may pass
 # the stream on. Bounded: a newer head replaces the older one.
 ledger_signatures = Table(

@@ -25,7 +25,9 @@ from sync.positions import Heads, Position
 MAGIC: Final = b"LXM1"
 FORMAT: Final = 1
 CONTENT_TYPE: Final = "application/vnd.lianxin.sync"
-CAPABILITIES: Final = ("zstd", "held", "blobs")
+CAPABILITIES: Final = ("zstd", "held", "probe", "branch", "blobs")
+PROBES_MAX: Final = 64
+BRANCHES_MAX: Final = 32
 BLOBS_AT_ONCE: Final = 32  # in each list of a message about attached content
 CHUNKS_MAX: Final = BLOB_BYTES_MAX // CHUNK_BYTES
 _HEAD_START: Final = len(MAGIC) + 2
@@ -36,6 +38,7 @@ Name = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 ScopeText = Annotated[str, Meta(max_length=120)]
 ScopeList = Annotated[list[ScopeText], Meta(max_length=1000)]
 HeldEntry = tuple[Hex16, Hex16, ScopeText, Count, Count]
+BranchPlace = tuple[Hex16, ScopeText, Count]
 HeldList = Annotated[list[HeldEntry], Meta(max_length=HEADS_MAX)]
 HeadList = Annotated[list[HeadEntry], Meta(max_length=HEADS_MAX)]
 ChunkNumber = Annotated[int, Meta(ge=0, lt=CHUNKS_MAX)]
@@ -94,6 +97,8 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     """`equal`, or else the answering side's heads and grants: the asking side's scopes, as the answering side has them.
 
     `wait_s` asks the sender to come back later; `held` names ranges (first, last) that wait for what precedes them.
+    `branches` names places (epoch, scope, number) where the sender's own streams were refused as forks: only it can
+    take those events up again.
     `blobs_wanted` is a digest of the attached content the answering side lacks, empty when it lacks none; `blobs_mark`
     grows whenever it has completed some, so that who lacked it knows when asking is worth a request.
     """
@@ -107,8 +112,23 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     versions: Versions
     receipt: SignedReceipt | None = None
     wait_s: Count = 0
+    branches: Annotated[list[BranchPlace], Meta(max_length=BRANCHES_MAX)] = []
     blobs_wanted: Annotated[bytes, Meta(max_length=32)] = b""
     blobs_mark: Count = 0
+
+
+class Branch(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for a branch of one of the asker's own streams that was refused here as a fork, by its place."""
+
+    epoch: Hex16
+    scope: ScopeText
+    seq: Count
+
+
+class BranchAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """The refused segment as it came, None when it was settled meanwhile."""
+
+    segment: bytes | None
 
 
 class PushAnswer(_Message, frozen=True, array_like=True, kw_only=True):
@@ -134,6 +154,21 @@ class PullAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     """One bundle, or None when there is nothing (more)."""
 
     bundle: bytes | None
+
+
+class Probe(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for the chain of a stream after each of these numbers: so the place where two branches part is found."""
+
+    node: Hex16
+    epoch: Hex16
+    scope: ScopeText
+    seqs: Annotated[list[Count], Meta(max_length=PROBES_MAX)]
+
+
+class ProbeAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """One chain per number asked for, empty beyond the head."""
+
+    chains: Annotated[list[Annotated[bytes, Meta(max_length=32)]], Meta(max_length=PROBES_MAX)]
 
 
 class Enrol(_Message, frozen=True, array_like=True, kw_only=True):

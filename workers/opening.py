@@ -7,6 +7,7 @@ import time
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from config.settings import Settings
+from service.actions import doubting
 from service.actions.projecting import rebuild_if_outdated
 from service.node import Node, build_node
 from service.store import schema
@@ -17,12 +18,13 @@ DATABASE_PATIENCE_S = 30.0  # after a power cut the hub's PostgreSQL may still b
 
 
 def open_node(settings: Settings) -> Node:
-    """The node, migrated and with read tables of this version. Raises StorageUnusable."""
+    """The node: migrated, with read tables of this version, in an epoch it can trust. Raises StorageUnusable."""
     try:
         node = build_node(settings)
         _wait_for_database(node)
         schema.upgrade(node.engine)
         rebuild_if_outdated(node)
+        doubting.examine(node)
     except (DBAPIError, OSError) as error:
         raise storage_problem(error) or _unreachable(error) from error
     except IdentityUnusable as error:

@@ -31,6 +31,11 @@ SENTENCES = {
         "数据库连接不上,已停止登记。请检查 PostgreSQL 是否在运行,再重新启动连心。",
         "The database does not answer, so recording has stopped. See that PostgreSQL runs, then start Lianxin again.",
     ),
+    "database_newer": (
+        "这个数据库已被更新版本的连心使用过,旧版本不能打开,已停止登记,没有改动任何内容。请重新启动新版本,或恢复升级前的备份。",
+        "A newer Lianxin has worked with this database, so this one has stopped and changed nothing. Start the newer "
+        "program again, or restore the backup made before the upgrade.",
+    ),
     "keys_unusable": (
         "密钥文件无法读取,已停止登记。请不要删除任何文件,并联系镇枢纽。",
         "This node's key files cannot be read, so recording has stopped. Delete nothing and call the hub.",

@@ -11,7 +11,7 @@ from service.actions.projecting import differences
 from service.node import Node
 from service.store import node_facts
 from service.store.database import SAFE_SQLITE, sqlite_version
-from sync import acknowledged, incidents, peers
+from sync import acknowledged, epochs, incidents, peers
 
 FREE_DISK_MIN = 200 * 2**20  # bytes; below it a PC soon cannot record
 
@@ -45,7 +45,7 @@ def status(node: Node) -> dict[str, Any]:
             "role": node.settings.role.value,
             "station": node.station,
             "node": node.identity.node,
-            "epoch": node.identity.epoch,
+            "epoch": epochs.current(connection, node.identity).epoch,
             "now": node.now().isoformat(),
             "streams": {str(s): p.seq for s, p in node.ledger.heads(connection, [node.town_scope]).items()},
             "pending_subjects": node.ledger.pending_count(connection),

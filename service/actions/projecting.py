@@ -7,18 +7,20 @@ reason, and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, delete
 
 from config import jobs
+from service.actions import erasing, guarding, setting_aside, upgrading
+from service.domain.quarantine import AFTER_MASTER_DATA, ENDED, ENDED_MAX, ON_ARRIVAL
 from service.node import Node
 from service.store import comparing, node_facts
-from service.store.codec import UnreadableFact
 from service.store.masters import KINDS
-from service.store.projectors import CASE_KINDS, MASTER_KINDS, Folding, open_opinions, pages, project
+from service.store.projectors import Folding, every_page, open_opinions, project
 from service.store.tables import READ_VERSION, read
 from service.store.unit import MOVES_COVERAGE
 from sync.events import Subject
@@ -40,29 +42,74 @@ class Folded:
     left: bool = False
 
 
+@dataclass(slots=True)
+class _Batch:
+    """One round of the sweep: what it takes, what of it must be folded alone, and what it had to set aside."""
+
+    taken: list[Subject] = field(default_factory=list)
+    alone: dict[Subject, int] = field(default_factory=dict)  # and how often that ended a process
+    aside: list[Subject] = field(default_factory=list)
+
+
 def sweep(node: Node) -> Folded:
     """Fold pending subjects until none is left or the sweep's limit is reached."""
-    subjects = quarantined = 0
+    subjects, aside = 0, set[Subject]()
     for _ in range(BATCHES_MAX):
-        taken, bad = _fold_batch(node)
-        subjects, quarantined = subjects + taken, quarantined + bad
-        if taken < BATCH:
-            return Folded(subjects=subjects, quarantined=quarantined)
-    return Folded(subjects=subjects, quarantined=quarantined, left=True)
+        batch = _fold_batch(node)
+        subjects += len(batch.taken)
+        aside.update(batch.aside)
+        if len(batch.taken) < BATCH:
+            more = _fold_dependants(node, aside) if subjects else _Batch()
+            return Folded(subjects=subjects + len(more.taken), quarantined=len(aside) + len(more.aside))
+    return Folded(subjects=subjects, quarantined=len(aside), left=True)
 
 
-def _fold_batch(node: Node) -> tuple[int, int]:
-    """Subjects taken and set aside."""
+def _fold_batch(node: Node) -> _Batch:
+    batch = _Batch()
+
+    def take(connection: Connection) -> list[Subject]:
+        batch.taken = node.ledger.take_pending(connection, BATCH)
+        batch.alone = guarding.suspects(node, connection, batch.taken)
+        return [subject for subject in batch.taken if subject not in batch.alone]
+
     try:
-        with node.engine.begin() as connection:
-            taken = node.ledger.take_pending(connection, BATCH)
-            _fold(node, connection, taken)
-            node.ledger.clear_pending(connection, taken)
-        _nudge_coverage(node, taken)
-        return len(taken), 0
+        with guarding.marked(node, take) as (connection, together):
+            _fold(node, connection, together)
+            erasing.follow(node, connection, together)
+            node.ledger.clear_pending(connection, together)
     except Exception as error:  # noqa: BLE001  one bad subject: found and set aside one by one, below
         log.warning("projection.batch_failed", reason=type(error).__name__)
-        return _fold_singly(node)
+        with guarding.marked(node, take) as (connection, together):
+            batch.aside = [subject for subject in together if not _fold_one(node, connection, subject)]
+    _fold_suspects(node, batch)
+    _nudge_coverage(node, batch.taken)
+    return batch
+
+
+def _fold_suspects(node: Node, batch: _Batch) -> None:
+    """One at a time, each in a transaction of its own: what a process dies of must not take the others with it."""
+    for subject, times in batch.alone.items():
+        if guarding.is_given_up(node, subject, times):
+            log.error("projection.given_up", subject=subject, times=times)
+            batch.aside.append(subject)
+            continue
+        with guarding.marked(node, partial(node.ledger.take_these, subjects=[subject])) as (connection, taken):
+            batch.aside += [one for one in taken if not _fold_one(node, connection, one)]
+    if batch.alone:
+        with node.engine.begin() as connection:
+            node.ledger.forget_foldings(connection)
+
+
+def _fold_dependants(node: Node, just_tried: Collection[Subject]) -> _Batch:
+    """Something has arrived: it may be what subjects that were set aside for a missing record wait for."""
+    with node.reading() as connection:
+        waiting = setting_aside.waiting_for(connection, node, ON_ARRIVAL)
+    waiting = [subject for subject in waiting if subject not in just_tried][:BATCH]
+    if not waiting:
+        return _Batch()
+    with node.engine.begin() as connection:
+        setting_aside.try_again(connection, node, waiting)
+    return _fold_batch(node)
 
 
 def _nudge_coverage(node: Node, folded: list[Subject]) -> None:
@@ -71,32 +118,13 @@ def _nudge_coverage(node: Node, folded: list[Subject]) -> None:
         node.jobs.request(jobs.COVERAGE)
 
 
-def _fold_singly(node: Node) -> tuple[int, int]:
-    with node.engine.begin() as connection:
-        taken = node.ledger.take_pending(connection, BATCH)
-        bad = sum(not _fold_one(node, connection, subject) for subject in taken)
-        return len(taken), bad
-
-
 def _fold_one(node: Node, connection: Connection, subject: Subject) -> bool:
     def fold(subjects: list[Subject]) -> None:
         _fold(node, connection, subjects)
+        erasing.follow(node, connection, subjects)
         node.ledger.clear_pending(connection, subjects)
 
-    return _or_set_aside(node, connection, subject, fold)
-
-
-def _or_set_aside(node: Node, connection: Connection, subject: Subject, fold: Callable[[list[Subject]], None]) -> bool:
-    """Whether this subject could be folded; else it stands in quarantine with a category and a reason."""
-    try:
-        with connection.begin_nested():
-            fold([subject])
-        return True
-    except Exception as error:
-        category = "schema" if isinstance(error, UnreadableFact) else "handler"
-        log.exception("projection.quarantined", subject=subject, category=category)
-        node.ledger.quarantine(connection, subject, category, f"{type(error).__name__}: {error}"[:500])
-        return False
+    return setting_aside.or_set_aside(node, connection, subject, fold)
 
 
 def _fold(node: Node, connection: Connection, subjects: list[Subject]) -> None:
@@ -106,8 +134,10 @@ def _fold(node: Node, connection: Connection, subjects: list[Subject]) -> None:
     if masters:
         project(connection, node.ledger, masters, _folding(node, connection))
         node_facts.masters_changed(connection)
+        again = setting_aside.waiting_for(connection, node, AFTER_MASTER_DATA)
         if any(subject.startswith(_RETIMING) for subject in masters):
-            node.ledger.mark_pending(connection, open_opinions(connection))
+            again += open_opinions(connection)
+        setting_aside.try_again(connection, node, (subject for subject in again if subject not in subjects))
     others = [subject for subject in subjects if not subject.startswith(_MASTER_PREFIXES)]
     if others:
         project(connection, node.ledger, others, _folding(node, connection))
@@ -118,30 +148,70 @@ def _folding(node: Node, connection: Connection) -> Folding:
 
 
 def rebuild_if_outdated(node: Node) -> bool:
-    """Rebuild when the tables were made by another version of this program."""
+    """Rebuild when the tables were made by another version of this program; else look again at what it knows better."""
     with node.reading() as connection:
-        if node_facts.get(connection, "read_version") == READ_VERSION:
-            return False
-    rebuild(node)
-    return True
+        outdated = node_facts.get(connection, "read_version") != READ_VERSION
+    if outdated:
+        rebuild(node)
+    upgrading.look_again(node)
+    return outdated
 
 
 def rebuild(node: Node) -> int:
     """Empty the read tables and fold every subject of the ledger again; gives their number. All or nothing.
 
-    A subject that cannot be folded is set aside; one that was set aside and can be folded now comes back.
+    A subject that cannot be folded is set aside; one that was set aside and can be folded now comes back. When a
+    process ended twice while it rebuilt, the subjects are left to the sweep, which finds the one it ended on.
     """
+    if _begun_before(node) >= ENDED_MAX:
+        return _rebuild_by_sweep(node)
     with node.engine.begin() as connection:
-        for table in read.sorted_tables:
-            connection.execute(delete(table))
-        aside = frozenset(one.subject for one in node.ledger.quarantined(connection))
         count = 0
-        for kinds in (MASTER_KINDS, CASE_KINDS):
-            for page in pages(connection, node.ledger, kinds, BATCH):
-                _refold(node, connection, page, aside)
-                count += len(page)
+        aside = {one.subject: one for one in node.ledger.quarantined(connection)}
+        for page in _emptied(node, connection):
+            fatal = [subject for subject in page if subject in aside and aside[subject].reason == ENDED]
+            setting_aside.try_again(connection, node, fatal)
+            _refold(node, connection, [subject for subject in page if subject not in fatal], frozenset(aside))
+            count += len(page)
+        _rebuilt(connection)
+    return count
+
+
+def _begun_before(node: Node) -> int:
+    """How many rebuilds began and did not end; counts this one, in a transaction of its own."""
+    with node.engine.begin() as connection:
+        begun = int(node_facts.get(connection, "rebuilds_begun") or 0)
+        node_facts.put(connection, "rebuilds_begun", str(begun + 1))
+    return begun
+
+
+def _emptied(node: Node, connection: Connection) -> Iterator[list[Subject]]:
+    """All subjects, page by page, for tables that hold nothing any more."""
+    for table in read.sorted_tables:
+        connection.execute(delete(table))
+    node_facts.masters_changed(connection)
+    for page in every_page(connection, node.ledger, BATCH):
+        yield page
+        if page[0].startswith(_MASTER_PREFIXES):
             node_facts.masters_changed(connection)
-        node_facts.put(connection, "read_version", READ_VERSION)
+
+
+def _rebuilt(connection: Connection) -> None:
+    node_facts.put(connection, "read_version", READ_VERSION)
+    node_facts.put(connection, "rebuilds_begun", "0")
+
+
+def _rebuild_by_sweep(node: Node) -> int:
+    """Slower, and safe from a fold that ends the process: every subject waits for the sweep, which is marked."""
+    log.error("projection.rebuilding_by_sweep")
+    with node.engine.begin() as connection:
+        count = 0
+        for page in _emptied(node, connection):
+            node.ledger.mark_pending(connection, page)
+            count += len(page)
+        _rebuilt(connection)
+    while sweep(node).left:
+        pass
     return count
 
 
@@ -159,7 +229,7 @@ def _refold(node: Node, connection: Connection, page: list[Subject], aside: froz
     except Exception as error:  # noqa: BLE001  one bad subject: found and set aside one by one, below
         log.warning("projection.batch_failed", reason=type(error).__name__)
         for subject in page:
-            _or_set_aside(node, connection, subject, fold)
+            setting_aside.or_set_aside(node, connection, subject, fold)
 
 
 def differences(node: Node) -> dict[str, int]:

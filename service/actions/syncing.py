@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from config import jobs
 from config.settings import Settings
-from service.actions import projecting
+from service.actions import doubting, projecting
 from service.domain import facts as f
 from service.domain.people import SYSTEM
 from service.domain.refusals import Refused
@@ -24,14 +24,16 @@ from service.store import node_facts
 from service.store.unit import Unit
 from sync import acknowledged, blob_lane, peers
 from sync.blob_lane import LaneReport
-from sync.errors import LinkError, SyncError
+from sync.errors import LinkError, PeerBusy, SyncError
 from sync.exchange import ExchangeReport, NodeInfo, Replica, exchange
+from sync.limits import Limits
 from sync.peers import Contact, Peer
 from sync.transport import HttpTransport
 
 log = structlog.get_logger(__name__)
 
 POLL = timedelta(seconds=60)  # with nothing to send: how often the hub is asked for news
+WORKING_AT_ONCE = 6  # of a web process's eight threads: pages must still be answered on a morning when all wake
 RETRY_MIN, RETRY_MAX = timedelta(seconds=20), timedelta(minutes=5)
 
 
@@ -67,8 +69,11 @@ def replica(node: Node) -> Replica:
     """The node as the replication library sees it."""
     name = node.station or node.settings.town
     info = NodeInfo(name=name, software=f"lianxin {version('lianxin')}")
-    return Replica(engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info,
-                   blobs=node.blobs)  # fmt: skip
+    limits = Limits(working_at_once=WORKING_AT_ONCE)
+    return Replica(
+        engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info, limits=limits,
+        blobs=node.blobs,
+    )  # fmt: skip
 
 
 def exchange_if_due(node: Node) -> ExchangeReport | None:
@@ -101,6 +106,9 @@ def exchange_now(node: Node) -> ExchangeReport:
     finally:
         transport.close()
         projecting.sweep(node)
+        doubting.remember(node)
+    if report.reconciled or report.pulled:
+        doubting.announce(node)
     log.info("exchange.done", pushed=report.pushed, pulled=report.pulled, verified=report.verified,
              sent=report.bytes_sent, received=report.bytes_received)  # fmt: skip
     if report.blobs is not None:
@@ -203,5 +211,8 @@ def _retry_at(contact: Contact, now: datetime) -> datetime | None:
         return None
     if failed > now:
         return now
+    wait_s = (contact.last_error_data or {}).get("wait_s")
+    if contact.last_error_code == PeerBusy.code and isinstance(wait_s, int):
+        return failed + min(timedelta(seconds=wait_s), RETRY_MAX)
     silent = failed - contact.last_contact_at if contact.last_contact_at else RETRY_MIN
     return failed + min(max(silent / 10, RETRY_MIN), RETRY_MAX)

@@ -21,6 +21,7 @@ from service.domain.record import Recorded
 HUB_ONLY = frozenset({
     f.Dispatched, f.ReplyRejected, f.ReplyDelivered, f.Reopened, f.CardFired, f.CardRevoked, f.KeySelected,
     f.ReturnGranted, f.ReturnRefused, f.ExtensionDecided, f.Suspended, f.Resumed, f.Merged, f.Unmerged,
+    f.RecordRetried, f.RecordSetAside, f.RecordCorrected,
 })  # fmt: skip
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -373,6 +374,21 @@ def _card_revoked(o: Opinion, fact: f.CardRevoked, r: Recorded) -> None:
 @_on(f.KeySelected, *OPEN)
 def _key_selected(o: Opinion, fact: f.KeySelected, r: Recorded) -> None:
     o.key_item = fact.reason
+
+
+@_on(f.RecordRetried, *State)
+def _record_retried(o: Opinion, fact: f.RecordRetried, r: Recorded) -> None:
+    """Seen in the timeline."""
+
+
+@_on(f.RecordSetAside, *State)
+def _record_set_aside(o: Opinion, fact: f.RecordSetAside, r: Recorded) -> None:
+    """Seen in the timeline: the event it names was left out before the fold began."""
+
+
+@_on(f.RecordCorrected, *State)
+def _record_corrected(o: Opinion, fact: f.RecordCorrected, r: Recorded) -> None:
+    """Seen in the timeline: the event it names was read with other words before the fold began."""
 
 
 @_on(f.Attached, *(frozenset(State) - {State.NEW}))

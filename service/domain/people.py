@@ -60,6 +60,8 @@ class Step(StrEnum):
     EDIT_MASTER_DATA = "edit_master_data"
     ENROL_NODE = "enrol_node"
     MANAGE_ACCOUNTS = "manage_accounts"
+    ERASE_PERSON = "erase_person"
+    JUDGE_RECORD = "judge_record"
 
 
 _GRANTS: dict[Role, frozenset[Step]] = {
@@ -92,6 +94,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.CLOSE,
             Step.HOLD_RECEPTION,
             Step.MANAGE_ACCOUNTS,
+            Step.ERASE_PERSON,
         }
     ),
     Role.CLERK: frozenset(
@@ -114,6 +117,8 @@ _GRANTS: dict[Role, frozenset[Step]] = {
             Step.CLOSE,
             Step.EDIT_MASTER_DATA,
             Step.ENROL_NODE,
+            Step.ERASE_PERSON,
+            Step.JUDGE_RECORD,
         }
     ),
     Role.CHAIR: frozenset(
@@ -138,7 +143,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
         {Step.SEE_OPINIONS, Step.ATTACH, Step.SIGN, Step.REPORT_PROGRESS, Step.SUBMIT_REPLY, Step.ANSWER_CARD}
     ),
     Role.AUDITOR: frozenset({Step.SEE_OPINIONS}),
-    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS}),
+    Role.ADMIN: frozenset({Step.EDIT_MASTER_DATA, Step.ENROL_NODE, Step.MANAGE_ACCOUNTS, Step.JUDGE_RECORD}),
     Role.SYSTEM: frozenset({Step.SIGN, Step.FIRE_CARD, Step.ENROL_NODE, Step.EDIT_MASTER_DATA}),
 }
 

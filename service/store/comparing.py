@@ -14,12 +14,10 @@ from sqlalchemy import Column, Connection, Engine, Table, func, select
 
 from service.store import tables
 from service.store.projectors import (
-    CASE_KINDS,
-    MASTER_KINDS,
     Folding,
+    every_page,
     fold_subjects,
     highest_numbers,
-    pages,
     placed,
 )
 from service.store.upsert import Row
@@ -49,7 +47,7 @@ def differences(connection: Connection, ledger: Ledger, folding: Folding) -> dic
     found = Counter(dict.fromkeys(tables.read.tables, 0))
     seen = _seen(connection, sorted(unsettled))
     used: dict[str, int] = {}
-    for page in pages(connection, ledger, (*MASTER_KINDS, *CASE_KINDS), PAGE):
+    for page in every_page(connection, ledger, PAGE):
         folded = fold_subjects(connection, ledger, [s for s in page if s not in unsettled], folding)
         for column, keys, rows in folded.homes():
             live = _live(connection, column, keys)

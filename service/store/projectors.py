@@ -18,9 +18,11 @@ from service.domain import facts as f
 from service.domain.casework import standing
 from service.domain.opinion_fold import fold
 from service.domain.opinions import ENDED, MEDIA_TYPES, Card, Opinion, State
+from service.domain.quarantine import MissingDependency
 from service.domain.record import Recorded
 from service.domain.town import Town
-from service.store import codec, masters, tables
+from service.store import codec, masters, tables, unrecognised
+from service.store.judged import judged
 from service.store.upsert import Row, replace_rows
 from sync.blobs import BlobStore
 from sync.events import Event, Scope, Subject
@@ -37,6 +39,7 @@ _HOMES: dict[str, tuple[Column[str], ...]] = {
     "master": (tables.masters.c.subject,),
     "opinion": (tables.opinions.c.id, tables.cards.c.opinion),
     "reception": (tables.receptions.c.id,),
+    "any": (tables.unrecognised.c.subject,),
 }
 
 
@@ -75,12 +78,16 @@ class Folded:
 
 
 def fold_subjects(connection: Connection, ledger: Ledger, subjects: Sequence[Subject], folding: Folding) -> Folded:
-    """Fold these subjects and write nothing. Raises codec.UnreadableFact for a broken body."""
-    events = ledger.read_subjects(connection, subjects)
+    """Fold these subjects and write nothing.
+
+    Raises codec.UnreadableFact for a broken body, MissingDependency, Impossible, and whatever a mistake of ours raises.
+    """
+    read = ledger.read_subjects(connection, subjects)
+    events = {subject: judged(found, folding.hub_nodes) for subject, found in read.items()}
     folded = placed(subjects)
     for kind, keys in folded.keys.items():
         for key in keys:
-            subject = Subject(key if kind == "master" else f"{kind}/{key}")
+            subject = Subject(f"{kind}/{key}" if kind in CASE_KINDS else key)
             _MAKERS[kind](key, events.get(subject, []), folding, folded.rows)
     folded.references.extend(reference for found in events.values() for reference in _references(found))
     return folded
@@ -91,9 +98,10 @@ def placed(subjects: Sequence[Subject]) -> Folded:
     folded = Folded()
     for subject in subjects:
         kind, _, key = subject.partition("/")
+        folded.keys["any"].append(subject)
         if kind in masters.KINDS:
             folded.keys["master"].append(subject)
-        elif kind in folded.keys:
+        elif kind in CASE_KINDS:
             folded.keys[kind].append(key)
     return folded
 
@@ -101,7 +109,7 @@ def placed(subjects: Sequence[Subject]) -> Folded:
 def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject], folding: Folding) -> bool:
     """Fold these subjects and write their rows; True when master data changed.
 
-    The caller holds the subjects' locks and the transaction. Raises codec.UnreadableFact for a broken body.
+    The caller holds the subjects' locks and the transaction. Raises what `fold_subjects` raises.
     """
     folded = fold_subjects(connection, ledger, subjects, folding)
     for column, keys, rows in folded.homes():
@@ -110,6 +118,12 @@ def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject],
     if folding.blobs is not None:
         _refer(connection, folding.blobs, folded.references)
     return bool(folded.keys["master"])
+
+
+def empty_rows(connection: Connection, subject: Subject) -> None:
+    """Take away what the read tables say of a subject."""
+    for column, keys, _ in placed([subject]).homes():
+        replace_rows(connection, column, keys, [])
 
 
 def pages(connection: Connection, ledger: Ledger, kinds: Iterable[str], size: int) -> Iterator[list[Subject]]:
@@ -138,8 +152,19 @@ def _references(events: Iterable[Event]) -> Iterator[Reference]:
                             media_type=fact.media_type)  # fmt: skip
 
 
+def every_page(connection: Connection, ledger: Ledger, size: int) -> Iterator[list[Subject]]:
+    """All subjects that may have rows, master data first."""
+    kinds = (*MASTER_KINDS, *CASE_KINDS)
+    yield from pages(connection, ledger, kinds, size)
+    yield from unrecognised.elsewhere(connection, kinds, size)
+
+
 def _records(events: list[Event], folding: Folding) -> list[Recorded]:
     return [codec.recorded(event, folding.hub_nodes) for event in events]
+
+
+def _unrecognised_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    rows["unrecognised"].extend(unrecognised.rows_of(events))
 
 
 def _master_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
@@ -153,10 +178,25 @@ def _master_rows(key: str, events: list[Event], folding: Folding, rows: Rows) ->
 def _opinion_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
     opinion = fold(key, _records(events, folding))
     if opinion.registered is None:
-        return  # facts that came before their registration wait in the ledger
+        _require(f.OpinionRegistered, key, events)
+        return
     rows["opinions"].append(opinion_row(opinion, folding.town))
     rows["cards"].extend(_card_rows(opinion))
     rows["numbers"].extend(_number_rows(opinion))
+
+
+def _require(beginning: type[f.Fact], key: str, events: list[Event]) -> None:
+    """Facts that came before the one that begins their subject wait for it, and somebody can see that they do.
+
+    What was erased or set aside will not come again, and a fact that only a newer program can read may be the beginning
+    itself. Decisions about records begin nothing, and rest on nothing either.
+    """
+    kinds = {event.kind for event in events}
+    gone = f.RecordSetAside.KIND in kinds or any(event.body is None for event in events)
+    if gone or beginning.KIND in kinds or unrecognised.rows_of(events):
+        return
+    if any(not kind.startswith("record.") for kind in kinds):
+        raise MissingDependency(beginning.KIND)
 
 
 def opinion_row(opinion: Opinion, town: Town) -> Row:
@@ -267,6 +307,7 @@ def _reception_rows(key: str, events: list[Event], folding: Folding, rows: Rows)
     records = _records(events, folding)
     held = next((r.fact for r in records if isinstance(r.fact, f.ReceptionHeld)), None)
     if held is None:
+        _require(f.ReceptionHeld, key, events)
         return
     rows["receptions"].append({
         "id": key, "held_on": held.held_on, "station": held.station, "area": held.area,
@@ -276,6 +317,7 @@ def _reception_rows(key: str, events: list[Event], folding: Folding, rows: Rows)
 
 
 _MAKERS: dict[str, Callable[[str, list[Event], Folding, Rows], None]] = {
+    "any": _unrecognised_rows,
     "master": _master_rows,
     "opinion": _opinion_rows,
     "reception": _reception_rows,

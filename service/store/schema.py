@@ -6,9 +6,12 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
 from service.store import node_facts
+from service.store.database import StorageUnusable
 from service.store.tables import READ_VERSION, read
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -17,13 +20,37 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def upgrade(engine: Engine) -> None:
     """Run the migrations of ledger, keys and accounts; make the read tables anew when their version changed.
 
-    Idempotent. Interrupted by a power cut it begins again at the next start.
+    Idempotent. Interrupted by a power cut it begins again at the next start. Raises StorageUnusable, and touches
+    nothing, when a newer program has worked with this database: what it wrote must not be lost or misread.
     """
     with engine.begin() as connection:
+        _refuse_newer(connection)
         _migrate(connection)
         if node_facts.get(connection, "read_version") != READ_VERSION:
             read.drop_all(connection)
         read.create_all(connection)
+
+
+def _refuse_newer(connection: Connection) -> None:
+    unknown = _unknown_revisions(connection)
+    if unknown:
+        raise _newer(f"its tables are of revision {', '.join(unknown)}, which this program does not know")
+    if not inspect(connection).has_table("node_facts"):
+        return
+    made = node_facts.get(connection, "read_version") or ""
+    if made.isdecimal() and int(made) > int(READ_VERSION):
+        raise _newer(f"its read tables are of version {made}, and this program makes {READ_VERSION}")
+
+
+def _unknown_revisions(connection: Connection) -> list[str]:
+    """Revisions this database stands at that are not among our migrations."""
+    ours = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    return sorted(set(MigrationContext.configure(connection).get_current_heads()) - ours)
+
+
+def _newer(why: str) -> StorageUnusable:
+    advice = "Start the newer program again, or restore the backup made before the upgrade. Nothing was changed."
+    return StorageUnusable("database_newer", f"a newer program has worked with this database: {why}. {advice}")
 
 
 def _migrate(connection: Connection) -> None:

@@ -13,12 +13,12 @@ from service.domain.opinion_fold import fold
 from service.domain.opinions import Opinion, State
 from service.domain.people import Reporter
 from service.domain.record import Author
-from service.store import codec, queries
+from service.store import codec, judged, queries
 from service.store.queries import OpinionFilter
 from service.store.tables import opinions
 from service.store.vault import CannotOpen, StationSeal
 from sync import acknowledged, peers
-from sync.events import Scope, Subject, decode_header, from_us
+from sync.events import Event, Scope, Subject, decode_header, from_us, within
 from sync.identity import Identity
 from sync.ledger import Ledger
 from sync.tables import ledger_events, ledger_once, ledger_streams, sync_acknowledged
@@ -33,7 +33,7 @@ def case(
         return None
     subject = Subject(f"opinion/{opinion_id}")
     events = ledger.read_subjects(connection, [subject]).get(subject, [])
-    found = fold(opinion_id, [codec.recorded(event, hub_nodes) for event in events])
+    found = fold(opinion_id, judged.records(events, hub_nodes))
     return None if found.state is State.NEW else found
 
 
@@ -47,6 +47,71 @@ def opinion_of_form(connection: Connection, scope: Scope, form: str) -> str | No
     )
     subject = connection.execute(query).scalar()
     return subject.removeprefix("opinion/") if subject and subject.startswith("opinion/") else None
+
+
+# --- the node's own past ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A node numbered anew; `station` "" is the hub, `reason` a code that the pages have words for."""
+
+    station: str
+    reason: str
+    at: datetime
+
+
+def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50) -> tuple[Doubt, ...]:
+    """Epochs that nodes have opened, newest first, as far as they are known here."""
+    subjects = ledger.subjects(connection, "epoch/", None, 1000)
+    found = [event for events in ledger.read_subjects(connection, subjects).values() for event in events[:1]]
+    known = [(codec.decode(event.kind, event.version, event.body), event) for event in found if event.body is not None]
+    told = [
+        Doubt(station=fact.station, reason=fact.reason, at=event.occurred_at)
+        for fact, event in known if isinstance(fact, f.EpochOpened)
+    ]  # fmt: skip
+    return tuple(sorted(told, key=lambda doubt: doubt.at, reverse=True)[:limit])
+
+
+# --- erasures --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A person's data that were to be emptied. `confirmed` and `missing` are node ids; holders that have not said so
+    may have been off since.
+    """
+
+    opinion: str
+    reason: str
+    by: str
+    at: datetime
+    confirmed: frozenset[str]
+    missing: frozenset[str]
+
+
+def erasures(connection: Connection, ledger: Ledger, own: str, *, limit: int = 50) -> tuple[Erasure, ...]:
+    """Erasures known here, newest first, with who has confirmed them and who still has to. `own` is this node."""
+    subjects = ledger.subjects(connection, "erasure/", None, 1000)
+    found = [_erasure(connection, events, own) for events in ledger.read_subjects(connection, subjects).values()]
+    known = [erasure for erasure in found if erasure is not None]
+    return tuple(sorted(known, key=lambda erasure: erasure.at, reverse=True)[:limit])
+
+
+def _erasure(connection: Connection, events: list[Event], own: str) -> Erasure | None:
+    decoded = [(event, codec.decode(event.kind, event.version, event.body)) for event in events if event.body]
+    asked = next(((event, fact) for event, fact in decoded if isinstance(fact, f.PersonErased)), None)
+    if asked is None:
+        return None
+    event, fact = asked
+    confirmed = frozenset(said.node for _, said in decoded if isinstance(said, f.PersonErasureConfirmed))
+    holders = frozenset({own, *(peer.node for peer in peers.all_peers(connection) if _holds(peer, event.stream.scope))})
+    return Erasure(opinion=fact.opinion, reason=fact.reason, by=Author.parse(event.author).name, at=event.occurred_at,
+                   confirmed=confirmed, missing=holders - confirmed)  # fmt: skip
+
+
+def _holds(peer: peers.Peer, scope: Scope) -> bool:
+    return peer.revoked_after is None and within(scope, peer.shared_scopes)
 
 
 # --- people ----------------------------------------------------------------------------------------------------

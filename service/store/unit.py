@@ -24,9 +24,10 @@ from service.domain.policy import Policy
 from service.domain.record import Author, Recorded
 from service.domain.refusals import NotFound
 from service.domain.town import Town
-from service.store import codec, node_facts, tables
+from service.store import codec, judged, node_facts, tables
 from service.store.projectors import Folding, open_opinions, project
 from service.store.vault import StationSeal
+from sync import epochs, peers
 from sync.events import Event, EventDraft, Scope, Subject
 
 if TYPE_CHECKING:
@@ -66,14 +67,28 @@ class Unit:
     def seal(self) -> StationSeal:
         return self.node.seal
 
-    def record(self, subject: str, fact: f.Fact, *, scope: Scope, once: str | None = None) -> Event:
-        """Append the fact; raises sync.errors.AlreadyRecorded when `once` was used in this scope before."""
+    def record(
+        self, subject: str, fact: f.Fact, *, scope: Scope, once: str | None = None, later: bool = False
+    ) -> Event:
+        """Append the fact; raises sync.errors.AlreadyRecorded when `once` was used in this scope before.
+
+        `later` leaves the fold of its subject to the sweep, which can set it aside when it fails.
+        """
         draft = EventDraft(
             kind=fact.KIND, version=fact.VERSION, subject=Subject(subject), body=codec.encode(fact),
             occurred_at=self.now, author=str(self._author()), once=once,
         )  # fmt: skip
-        self._touched[draft.subject] = None
-        return self.node.ledger.append(self.connection, scope, [draft])[0]
+        event = self.node.ledger.append(self.connection, scope, [draft])[0]
+        if later:
+            self.sweep_later(subject)
+        else:
+            self._touched[draft.subject] = None
+        return event
+
+    def sweep_later(self, subject: str) -> None:
+        """Leave the fold of a subject to the sweep, once this unit has committed."""
+        self.node.ledger.mark_pending(self.connection, [Subject(subject)])
+        self._nudges.update((jobs.PROJECTION,) if self.is_hub else (jobs.PROJECTION, jobs.EXCHANGE))
 
     def opinion(self, opinion_id: str) -> Opinion:
         """The opinion as the ledger has it now, locked until the unit ends. Raises NotFound."""
@@ -87,13 +102,16 @@ class Unit:
     def records(self, subject: str) -> list[Recorded]:
         """The facts of a subject, in order."""
         events = self.node.ledger.read_subjects(self.connection, [Subject(subject)])
-        return [codec.recorded(event, self.node.hub_nodes) for event in events.get(Subject(subject), [])]
+        return judged.records(events.get(Subject(subject), []), self.node.hub_nodes)
 
     def next_number(self, series: str) -> str:
         """The next number of a series such as `QD-2026`: `QD-2026-0001`. Unique on this node.
 
         The series is locked until the unit ends; numbers are never reused, also when the read tables are rebuilt.
+        While this node may not know every number it gave out (restored, and not equal to its peers since), it counts in
+        a series of its own: `QD1-2026-0001`.
         """
+        series = self._in_doubt(series)
         self.node.ledger.lock_subjects(self.connection, [Subject(f"number/{series}")])
         query = select(tables.numbers.c.last).where(tables.numbers.c.series == series)
         used = max(self.connection.execute(query).scalar() or 0, self._issued.get(series, 0))
@@ -113,6 +131,13 @@ class Unit:
     def nudge(self, job: str) -> None:
         """Ask for a job once this unit has committed."""
         self._nudges.add(job)
+
+    def _in_doubt(self, series: str) -> str:
+        opened = epochs.opened(self.connection)
+        if not opened or peers.all_verified_since(self.connection, opened[-1].opened_at):
+            return series
+        code, dash, year = series.partition("-")
+        return f"{code}{opened[-1].number}{dash}{year}"
 
     def finish(self) -> frozenset[str]:
         """Fold what was touched; the jobs to nudge after the commit. Called by `Node.unit` alone."""

@@ -34,7 +34,8 @@ msgstr ""
 # What only a hub shows. Its texts have a catalogue of their own.
 HUB = frozenset({
     "account_pages.py", "coverage_page.py", "dispatching.py", "field_names.py", "hub.py", "hub_words.py", "inbox.py",
-    "reviewing.py", "stations_board.py", "supervision.py", "town_data.py", "unit_desk.py", "templates/hub",
+    "records_aside.py", "reviewing.py", "stations_board.py", "supervision.py", "town_data.py", "unit_desk.py",
+    "templates/hub",
 })  # fmt: skip
 # Rooms outside the pages whose texts a page shows.
 BEYOND = (HERE.parent / "documents",)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from service.domain.refusals import NotAllowed, NotFound, Refused
+from service.store.codec import UnreadableFact
 from service.store.database import StorageUnusable, storage_problem
 from service.web import words
 from service.web.desk import NotEnrolled
@@ -24,6 +25,7 @@ def set_up(app: Flask) -> None:
     app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(NotEnrolled, _not_enrolled)
+    app.register_error_handler(UnreadableFact, _unreadable)
     app.register_error_handler(StorageUnusable, _storage_unusable)
     app.register_error_handler(DBAPIError, _database)
     app.register_error_handler(CSRFError, _csrf)
@@ -50,6 +52,13 @@ def _refused(error: Refused) -> Answer:
 def _not_enrolled(_error: NotEnrolled) -> Answer:
     return _page(409, _("本站尚未接入乡镇"), _("这台电脑还没有接入乡镇枢纽,暂时不能登记意见。"),
                  _("请向乡镇管理员索取一次性接入码,在本机运行: lianxin enrol 接入码"))  # fmt: skip
+
+
+def _unreadable(error: UnreadableFact) -> Answer:
+    """A case that stands in quarantine: its list row is still there, its whole life cannot be shown."""
+    log.warning("case.unreadable", reason=str(error))
+    return _page(409, _("暂时不能显示"), _("其中有一条记录整理不了,已完整保存,等待乡镇处理。"),
+                 _("乡镇受理员可在“站点状态”的“待处理记录”中处理。"))  # fmt: skip
 
 
 def _storage_unusable(error: StorageUnusable) -> Answer:

@@ -14,6 +14,7 @@ from service.web import (
     inbox,
     opinions,
     reception,
+    records_aside,
     registration,
     reviewing,
     stations_board,
@@ -30,7 +31,7 @@ hub_words.install()
 
 BLUEPRINTS = (
     inbox.pages, dispatching.pages, unit_desk.pages, supervision.pages, reviewing.pages, stations_board.pages,
-    coverage_page.pages, town_data.pages, account_pages.pages,
+    records_aside.pages, coverage_page.pages, town_data.pages, account_pages.pages,
 )  # fmt: skip
 
 # The first entry that an actor may see is where their day begins.

@@ -89,6 +89,7 @@ _OWN = {
         "waiting": N_("有 %(count)s 条还没有送达,等了 %(days)s 个工作日;下次联网时自动续传。"),
         "unverified": N_("已送达,尚未核对。"),
         "verified": N_("两端已核对一致。"),
+        "copied": N_("有两台电脑轮流使用同一身份(可能是复制的硬盘):没有丢失内容,请停用其中一台。"),
     },
     # Why the hub refused something a station sent; the station's own page says it in its own words.
     "peer_error": {
@@ -104,6 +105,36 @@ _OWN = {
         "too_large": N_("单次内容过大,该站会自动分批重发。"),
         "format_unsupported": N_("该站软件版本较新,请先更新枢纽软件。"),
         "peer_revoked": N_("该站的接入资格已收回。"),
+    },
+    # Why a record could not be taken in, and what brings it back without anybody's doing.
+    "aside": {
+        "undecodable": N_("内容损坏,无法读出。请联系该站核对,必要时退回并请该站重新登记。"),
+        "schema": N_("内容缺项或格式不对。可以更正后采用,或退回。"),
+        "rule": N_("内容能读出,但与规定不符(如期限、坐标或过长的编号)。可以更正后采用,或退回。"),
+        "dependency": N_("它所依据的记录还没有到,例如登记本身。通常不用处理,等那条记录到达。"),
+        "handler": N_("软件整理时出错,不是记录的问题。请把技术说明转给软件维护人员。"),
+    },
+    "aside_retry": {
+        "undecodable": N_("不自动重试"),
+        "schema": N_("软件更新后"),
+        "rule": N_("软件或主数据更新后"),
+        "dependency": N_("有新记录到达时"),
+        "handler": N_("软件更新后"),
+    },
+    "subject": {
+        "opinion": N_("意见"),
+        "reception": N_("接待登记"),
+        "area": N_("行政区"),
+        "station": N_("联络站"),
+        "unit": N_("承办单位"),
+        "deputy": N_("代表"),
+        "category": N_("意见类别"),
+        "reason": N_("原因代码"),
+        "calendar": N_("工作日历"),
+        "policy": N_("时限表"),
+        "town": N_("本镇"),
+        "node": N_("节点"),
+        "coverage": N_("覆盖情况"),
     },
     "field": {
         "place_name": N_("名称"),
@@ -140,6 +171,13 @@ _OWN = {
         "level": N_("督办级别"),
         "state": N_("当前状态"),
         "route": N_("处理方式"),
+        "event": N_("要退回的记录"),
+        "reg_no": N_("登记号"),
+        "sensitive": N_("敏感"),
+        "dispatch_no": N_("交办号"),
+        "clock": N_("时钟"),
+        "doc_no": N_("督办号"),
+        "term": N_("办理期限"),
     },
     "refusal": {
         "second_redispatch": N_("第二次重新交办须由人大主席办理。"),
@@ -151,6 +189,10 @@ _OWN = {
         "card_revoked": N_("这张督办单已经撤销。"),
         "frames_mixed": N_("坐标系不一致,无法计算距离,请先改正:%(points)s"),
         "town_founded": N_("本镇主数据已经建立。"),
+        "judged_before": N_("这条记录已经有人处理过。"),
+        "kind_not_correctable": N_("这类记录不能更正,只能重试或退回。"),
+        "correct_after_retry": N_("整理时程序中断过,不知道是哪一条记录引起的:请先重试或退回。"),
+        "does_not_fit": N_("“%(field)s”的格式不对。"),
     },
 }  # fmt: skip
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flask import Blueprint, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
 
+from service.actions import erasing
 from service.actions.attaching import may_attach
 from service.actions.unmasking import masked, may_unmask, unmask
 from service.domain import clocks
@@ -14,6 +17,7 @@ from service.domain.casework import Standing, all_clocks, standing
 from service.domain.clocks import Clock
 from service.domain.opinions import OPEN, Opinion, State
 from service.domain.people import Actor, Reporter, Step
+from service.domain.refusals import Invalid
 from service.domain.town import Town
 from service.domain.working_days import Computation
 from service.store import queries, station_queries
@@ -21,6 +25,7 @@ from service.store.queries import OpinionFilter, OpinionRow, Order
 from service.store.station_queries import KnownReporter
 from service.web import attached, desk, timeline
 from service.web.desk import Look, NextStep
+from service.web.field_names import shown_as
 from service.web.forms import Form
 from service.web.words import N_
 
@@ -169,6 +174,23 @@ def reporter(opinion_id: str) -> str | tuple[str, int]:
         with form.guard(), desk.node().unit(desk.actor()) as unit:
             who = unmask(unit, opinion_id, form.text("reason"))
     return render_template("station/reporter.html", opinion=opinion, form=form, who=who), form.status
+
+
+@pages.post("/opinions/<opinion_id>/reporter/erase")
+def erase(opinion_id: str) -> Response | tuple[str, int]:
+    """删除个人信息, at the person's own wish; cannot be taken back."""
+    form = Form.received()
+    with form.guard():
+        if not form.flag("sure"):
+            raise Invalid("sure")
+        with desk.node().unit(desk.actor()) as unit, shown_as(reason="erase_reason"):
+            erasing.erase_reporter(unit, opinion_id, form.text("erase_reason"))
+        flash(_("个人信息已删除。其他电脑收到后也会删除,并逐一确认。"), "success")
+        return redirect(url_for("opinions.show", opinion_id=opinion_id))
+    with desk.looking() as look:
+        opinion = look.opinion(opinion_id, desk.actor())
+    page = render_template("station/reporter.html", opinion=opinion, form=form, who=None)
+    return page, form.status
 
 
 # --- how the dates were computed ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ are made here: shown once, printable, good for one computer.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Blueprint, render_template
@@ -18,10 +18,11 @@ from service.domain.office_hours import local_date
 from service.domain.people import Step
 from service.domain.policy import Policy
 from service.domain.town import Station, Town
+from service.store import aside_queries, station_queries, unrecognised
 from service.web import desk, words
 from service.web.desk import Look
 from service.web.words import N_
-from sync import enrolment, peers
+from sync import enrolment, peer_epochs, peers
 from sync.peers import Contact, Peer
 
 pages = Blueprint("stations_board", __name__, url_prefix="/hub/stations")
@@ -31,6 +32,7 @@ NAVIGATION = desk.NavItem(
     endpoint="stations_board.board", label=N_("站点状态"),
     shown=lambda actor: actor.may(Step.ENROL_NODE) or actor.may(Step.TRANSFER),
 )  # fmt: skip
+DOUBTS_SHOWN = 10
 RUNNING = ("open", "paused")  # stations that are expected to answer
 
 
@@ -46,15 +48,16 @@ class StationLine:
     waiting_days: int = 0
     offset_flagged: bool = False
     revoked: bool = False
+    unrecognised: int = 0  # its records that this hub's program cannot read yet
 
     @property
     def alarming(self) -> bool:
-        return self.state in ("silent", "never") or bool(self.contact and self.contact.last_error_code)
+        return self.state in ("silent", "never", "copied") or bool(self.contact and self.contact.last_error_code)
 
     def sentence(self) -> str:
         """The reason in words: a named refusal first, then the state of the line."""
         code = self.contact.last_error_code if self.contact else None
-        if code:
+        if code and self.state != "copied":
             return words.word(code, "peer_error") if code in words.LABELS["peer_error"] else words.sync_error(code)
         count = self.contact.unsent_count or 0 if self.contact else 0
         days = self.silent_days if self.state == "silent" else self.waiting_days
@@ -126,12 +129,21 @@ def board() -> str:
     with desk.looking() as look:
         return render_template(
             "hub/stations.html", lines=_all_lines(look), may_enrol=actor.may(Step.ENROL_NODE),
+            erasures=station_queries.erasures(look.connection, desk.node().ledger, desk.node().identity.node),
+            names={peer.node: look.town.station_name(peer.name) for peer in peers.all_peers(look.connection)},
+            doubts=station_queries.doubts(look.connection, desk.node().ledger, limit=DOUBTS_SHOWN),
+            may_judge=actor.may(Step.JUDGE_RECORD), aside=aside_queries.count(look.connection, desk.node().ledger),
             silent_wd=look.policy.limits.silent_wd, now=look.now, town=look.town,
         )  # fmt: skip
 
 
 def _all_lines(look: Look) -> list[StationLine]:
-    return lines(look.town, peers.all_peers(look.connection), peers.contacts(look.connection), look.now)
+    found = lines(look.town, peers.all_peers(look.connection), peers.contacts(look.connection), look.now)
+    copied, by_node = peer_epochs.shared_keys(look.connection, look.now), unrecognised.by_node(look.connection)
+    return [
+        replace(line, unrecognised=by_node.get(line.node, 0), state="copied" if line.node in copied else line.state)
+        for line in found
+    ]
 
 
 @pages.post("/<station>/code")

@@ -8,11 +8,15 @@ from werkzeug.wrappers import Response
 
 from service.actions.syncing import request_exchange
 from service.domain.people import Step
-from service.store import station_queries
+from service.store import aside_queries, station_queries, unrecognised
+from service.store.aside_queries import Decision
 from service.web import desk
+from service.web.desk import Look
 from service.web.words import N_
 
 WAITING_SHOWN = 50
+DOUBTS_SHOWN = 10
+DECISIONS_SHOWN = 20
 
 pages = Blueprint("sync_state", __name__)
 desk.signed_in_only(pages)
@@ -25,9 +29,24 @@ def show() -> str:
     node = desk.node()
     with desk.looking() as look:
         waiting = station_queries.waiting(look.connection, node.identity, limit=WAITING_SHOWN)
+        doubts = station_queries.doubts(look.connection, node.ledger, limit=DOUBTS_SHOWN)
         limit_s = look.policy.limits.clock_offset_s
-    return render_template("station/sync.html", waiting=waiting, limit_s=limit_s, hub_url=node.settings.hub_url,
-                           may_open=desk.actor().may(Step.SEE_OPINIONS))  # fmt: skip
+        unknown = unrecognised.count(look.connection)
+        decisions = _decisions(look)
+    return render_template(
+        "station/sync.html", waiting=waiting, doubts=doubts, limit_s=limit_s, hub_url=node.settings.hub_url,
+        unknown=unknown, decisions=decisions, may_open=desk.actor().may(Step.SEE_OPINIONS),
+    )  # fmt: skip
+
+
+def _decisions(look: Look) -> list[Decision]:
+    """What the hub decided about this station's records."""
+    node = desk.node()
+    station = node.station
+    if station is None:
+        return []
+    scope = node.station_scope(station)
+    return aside_queries.decisions(look.connection, node.ledger, scope, node.hub_nodes, DECISIONS_SHOWN)
 
 
 @pages.post("/sync")

@@ -95,6 +95,15 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "K5": N_("法定答复"),
     },
     "level": {"0": N_("到期提醒"), "1": N_("催办"), "2": N_("黄牌"), "3": N_("红牌"), "4": N_("主席团督办")},
+    # Why a node numbers anew: codes of the replication library.
+    "doubt": {
+        "database_older": N_("数据库比记录的进度旧,可能恢复过备份"),
+        "database_differs": N_("数据库与记录的进度不一致,可能恢复过另一份备份"),
+        "anchor_missing": N_("进度文件丢失或损坏"),
+        "machine_changed": N_("数据被移到另一台电脑"),
+        "peer_knows_more": N_("对方保存的内容比本机多,可能恢复过备份"),
+        "fork": N_("恢复备份后又继续记录,两份内容都已保留"),
+    },
     "card_reason": {
         "half_term": N_("期限过半"),
         "due_soon": N_("即将到期"),
@@ -133,6 +142,9 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "day_status": {"published": N_("公布"), "provisional": N_("暂估"), "local": N_("本地")},
     # The timeline: what happened, by kind of fact.
     "fact": {
+        "person.erased": N_("删除个人信息"),
+        "person.erasure_confirmed": N_("确认已删除个人信息"),
+        "node.epoch_opened": N_("恢复记录"),
         "opinion.registered": N_("登记"),
         "opinion.info_requested": N_("要求补充"),
         "opinion.info_supplied": N_("补充完成"),
@@ -168,9 +180,16 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "opinion.card_revoked": N_("撤销督办"),
         "opinion.key_selected": N_("选为重点督办"),
         "opinion.attached": N_("添加附件"),
+        "record.retried": N_("乡镇安排重新整理"),
+        "record.set_aside": N_("乡镇退回一条记录"),
+        "record.corrected": N_("乡镇更正一条记录"),
+        "reception.held": N_("接待登记"),
+        "reception.withdrawn": N_("撤销接待登记"),
     },
     # Field labels, shared by forms and by the sentences that refuse a field.
     "field": {
+        "erase_reason": N_("删除理由"),
+        "sure": N_("确认删除"),
         "username": N_("账号"),
         "password": N_("密码"),
         "old": N_("当前密码"),
@@ -229,6 +248,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "role": N_("角色"),
         "files": N_("照片或扫描件"),
         "caption": N_("附件说明"),
+        "why": N_("处理理由"),
     },
     # Why an exchange with the hub did not go through, as the sync library names it.
     "sync_error": {

@@ -5,6 +5,7 @@ Nothing here patches anything: a fixed clock and an in-process line take the pla
 
 from sync.testing.clock import FixedClock
 from sync.testing.databases import sqlite_engine
+from sync.testing.epoch_contract import EpochContract
 from sync.testing.exchange_contract import ExchangeContract
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import LedgerContract
@@ -14,6 +15,7 @@ from sync.testing.transports import Crash, DirectTransport, Faults, FaultyTransp
 __all__ = [
     "Crash",
     "DirectTransport",
+    "EpochContract",
     "ExchangeContract",
     "Faults",
     "FaultyTransport",

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
-from sync import peers, receipts, wire
+from sync import epochs, peers, receipts, wire
+from sync.admission import Admission
 from sync.enrolment import enrol, issue_code
 from sync.errors import (
     CodeRefused,
     CounterTooLow,
-    ForkFound,
     Malformed,
     NodeTaken,
     NotGranted,
+    PeerBusy,
     PeerRevoked,
     TimedOut,
     TooLarge,
@@ -23,6 +25,7 @@ from sync.errors import (
     WrongRecipient,
 )
 from sync.events import Scope, Subject
+from sync.exchange import exchange
 from sync.identity import Identity
 from sync.ledger import Ledger
 from sync.limits import Limits
@@ -165,7 +168,9 @@ class ExchangeContract:
         again = self._emptied(lab, hub, station)
         assert station.exchange(again).verified
         assert len(again.events("policy/town")) == 20
-        assert again.record(PUB, draft())[0].seq == 21
+        assert self._doubts(again) == ["peer_knows_more"]
+        assert again.record(PUB, draft())[0].seq == 1, "in a new epoch: numbers it no longer knows of may be used up"
+        assert station.exchange(again).verified
 
     def test_a_station_that_lost_its_database_gets_its_past_back(self, lab: Lab) -> None:
         hub, station = lab.pair()
@@ -173,8 +178,13 @@ class ExchangeContract:
         station.exchange(hub)
         again = self._emptied(lab, station, hub)
         assert again.exchange(hub).pulled == 20
-        assert again.record(HALL, draft())[0].seq == 21
+        assert self._doubts(again) == ["peer_knows_more"]
+        assert again.record(HALL, draft())[0].seq == 1
         assert again.exchange(hub).verified
+
+    def _doubts(self, node: LabNode) -> list[str]:
+        with node.engine.begin() as conn:
+            return [one.reason for one in epochs.opened(conn)]
 
     def _emptied(self, lab: Lab, lost: LabNode, other: LabNode) -> LabNode:
         """The node with its keys and peers, and an empty ledger."""
@@ -312,38 +322,43 @@ class ExchangeContract:
 
     # --- contradictions ----------------------------------------------------------------------------------------
 
-    def test_a_fork_never_looks_verified_and_other_streams_go_on(self, lab: Lab) -> None:
-        hub, station, copy = self._copied(lab)
-        station.record(HALL, draft(text="left"))
-        station.exchange(hub)
-        copy.record(HALL, draft(text="right"))
-        hub.record(PUB, draft("policy/town"))
-        with refused(ForkFound):
-            copy.exchange(hub)
-        assert copy.events("policy/town")
-        with copy.engine.begin() as conn:
-            assert peers.find_contact(conn, hub.node).last_error_code == "fork_found"
+    # --- crowds ------------------------------------------------------------------------------------------------
 
-    def test_a_longer_fork_is_kept_by_the_hub_beside_its_own(self, lab: Lab) -> None:
-        hub, station, copy = self._copied(lab)
-        station.record(HALL, draft(text="left"))
-        station.exchange(hub)
-        copy.record(HALL, draft(text="right"), draft())
-        with refused(ForkFound):
-            copy.exchange(hub)
-        with hub.engine.begin() as conn:
-            assert [i.code for i in hub.ledger.incidents(conn)] == ["fork_found"]
-            assert peers.find_contact(conn, station.node).last_error_code == "fork_found"
-        assert len(hub.events()) == 2
-
-    def _copied(self, lab: Lab) -> tuple[LabNode, LabNode, LabNode]:
-        """A hub, a station that exchanged once, and a copy of that station's disk."""
+    def test_a_crowded_hub_asks_to_come_back_and_still_answers_who_has_nothing_to_do(self, lab: Lab) -> None:
         hub, station = lab.pair()
-        station.record(HALL, draft())
         station.exchange(hub)
-        copy = self._emptied(lab, station, hub)
-        copy.exchange(hub)
-        return hub, station, copy
+        responder = Responder(replace(hub.replica, limits=Limits(working_at_once=1)))
+        line = DirectTransport(responder)
+        with responder.admission.working():
+            assert station.exchange(hub, line).verified
+            station.record(HALL, draft())
+            with refused(PeerBusy) as caught:
+                station.exchange(hub, line)
+            assert isinstance(caught[0].data["wait_s"], int)
+            assert station.unsent(hub).count == 1
+        assert station.exchange(hub, line).verified
+
+    def test_who_was_not_served_for_long_is_asked_back_first(self, lab: Lab) -> None:
+        admission, now = Admission(1, Random(1)), lab.clock()
+        ages = (None, timedelta(days=3), timedelta(hours=1), timedelta(minutes=1))
+        waits = [[admission.wait_s(None if age is None else now - age, now) for _ in range(50)] for age in ages]
+        assert max(waits[0]) == max(waits[1]) < min(waits[2]) <= max(waits[2]) < min(waits[3])
+
+    def test_an_exchange_ends_when_its_time_is_over_and_the_next_one_goes_on(self, lab: Lab) -> None:
+        hub = lab.node("hub")
+        station = lab.node("station", limits=Limits(batch_raw_bytes=2000, batch_raw_bytes_start=2000, exchange_s=60))
+        lab.enrol(station, hub, ["t/s/a"], ["t/s/a"])
+        station.record(HALL, *(draft(text="x" * 1500) for _ in range(20)))
+        seconds = iter(range(0, 100_000, 9))
+        line = DirectTransport(hub.responder)
+        first = exchange(station.replica, station.peer(hub), line, lambda: float(next(seconds)))
+        assert 0 < first.pushed < 20
+        assert not first.verified
+        pushed = first.pushed
+        while not (report := exchange(station.replica, station.peer(hub), line, lambda: float(next(seconds)))).verified:
+            assert report.pushed > 0, "every exchange brings something"
+            pushed += report.pushed
+        assert pushed + report.pushed == 20
 
     # --- what is known of the peer -----------------------------------------------------------------------------
 

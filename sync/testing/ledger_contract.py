@@ -236,14 +236,8 @@ class LedgerContract:
     def _forked(self, lab: Lab) -> tuple[LabNode, LabNode, LabNode]:
         """A hub, a station, and a copy of the station that went its own way after the first event."""
         hub, station = lab.pair()
-        first = station.record(HALL, draft(text="shared"))[0]
-        (lab.folder / "copy").mkdir()
-        for file in (lab.folder / "station").iterdir():
-            (lab.folder / "copy" / file.name).write_bytes(file.read_bytes())
-        other = lab.node("copy")
-        with other.engine.begin() as conn:
-            peers.add_peer(conn, station.peer(hub), lab.clock())
-            other.ledger.accept(conn, packed(station, first.stream, 1, 1), station.peer(hub))
+        station.record(HALL, draft(text="shared"))
+        other = lab.copy(station, "copy")
         station.record(HALL, draft(text="left"), draft())
         other.record(HALL, draft(text="right"), draft())
         return hub, station, other

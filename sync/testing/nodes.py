@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert, select, text
 
 from sync import peers
 from sync.acknowledged import Unsent
@@ -129,6 +129,26 @@ class Lab:
         replica = Replica(engine, ledger, identity, self.clock, limits or Limits(), info, blobs=blobs)
         self.made.append(LabNode(name, engine, replica, self.clock))
         return self.made[-1]
+
+    def copy(self, node: LabNode, name: str) -> LabNode:
+        """What the node's disk holds now, under another name: a backup restored later, or a second computer."""
+        (self.folder / name).mkdir()
+        for file in (self.folder / node.name).iterdir():
+            (self.folder / name / file.name).write_bytes(file.read_bytes())
+        copy = self.node(name)
+        with node.engine.begin() as source, copy.engine.begin() as target:
+            for table in metadata.sorted_tables:
+                if rows := [dict(row) for row in source.execute(select(table)).mappings()]:
+                    target.execute(insert(table), rows)
+        self._renumber(copy)
+        return copy
+
+    @staticmethod
+    def _renumber(node: LabNode) -> None:
+        """PostgreSQL's sequence knows nothing of rows that came with their numbers."""
+        if node.engine.dialect.name == "postgresql":
+            with node.engine.begin() as conn:
+                conn.execute(text("SELECT setval(pg_get_serial_sequence('ledger_streams', 'id'), 1000)"))
 
     def enrol(self, station: LabNode, hub: LabNode, read: Sequence[str], write: Sequence[str]) -> Peer:
         """Enrol the station at the hub by code, over a line that works; the hub as the station sees it."""

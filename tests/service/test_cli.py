@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from service import cli
+from service.actions import projecting
+from sync.events import EventDraft, Subject
 
 
 @pytest.fixture
@@ -90,3 +92,26 @@ def test_a_weak_password_is_refused_by_name(station: Path, tmp_path: Path, capsy
     command = ["user", "boss", "--name", "管理员", "--role", "admin", "--password-file", str(secret)]
     assert cli.main(command) == 1
     assert "password_known" in capsys.readouterr().err
+
+
+def test_records_that_were_set_aside_are_listed_and_tried_again(
+    station: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = cli.open_node()
+    subject = Subject("opinion/" + "a" * 32)
+    draft = EventDraft(kind="opinion.registered", version=1, subject=subject, body=b"{}", occurred_at=node.now(),
+                       author="liaison|l1|林联络")  # fmt: skip
+    with node.engine.begin() as connection:
+        node.ledger.append(connection, node.station_scope("qd"), [draft])
+        node.ledger.mark_pending(connection, [subject])
+    projecting.sweep(node)
+    node.engine.dispose()
+    assert cli.main(["quarantine", "list"]) == 0
+    line = capsys.readouterr().out
+    assert [word in line for word in (subject, "schema", "qd", "attempts 1")] == [True] * 4
+    assert cli.main(["quarantine", "retry", subject]) == 1
+    assert "1 set aside again" in capsys.readouterr().out
+    assert cli.main(["quarantine", "list"]) == 0
+    assert "attempts 2" in capsys.readouterr().out
+    assert cli.main(["quarantine", "retry", "opinion/none"]) == 1
+    assert "not set aside: opinion/none" in capsys.readouterr().err

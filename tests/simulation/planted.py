@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import msgspec
 from sqlalchemy import Connection, delete, update
 
-from sync import bulk, exchange, peers, pending, streams, wire
+from sync import bulk, exchange, peers, pending, reconciling, streams, wire
 from sync.accepting import Accepted, Accepter
 from sync.bundle import Bundle, Segment
 from sync.errors import SyncError
-from sync.events import Event, EventDraft, Scope
+from sync.events import Event, EventDraft, Scope, Stream
 from sync.ledger import Ledger
+from sync.packing import Packer
 from sync.peers import Peer
 from sync.positions import Position
 from sync.replica import Replica
@@ -40,11 +41,12 @@ class AcknowledgesBeforeCommit(Responder):
     def _answer_peer(self, envelope: Envelope) -> bytes:
         replica, head = self._replica, envelope.head
         with replica.engine.connect() as conn, conn.begin() as transaction:
-            peer = peers.admit(conn, head.sender, head.epoch, head.counter)
+            peer = peers.admit(conn, head.sender, head.epoch, head.counter, replica.now())
             payload = self._answers[head.verb](conn, peer, envelope)
+            epoch = replica.epoch(conn)
             if head.verb == "push" and self.chance.random() < 0.5:
                 transaction.rollback()
-        return wire.enclose(replica.identity, "answer", self._head(envelope), payload)
+        return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), payload)
 
 
 class SaysEqualUnseen(Responder):
@@ -123,6 +125,24 @@ class MarksNothing(Accepter):
         return outcome
 
 
+class RefusesItsOwnPast(Accepter):
+    """Takes every fork for somebody else's fault, as logs without epochs do: a restored author is mute for ever."""
+
+    def _settle(self, *args: Any) -> None:
+        raise args[2]
+
+
+class ThrowsItsBranchAway(Accepter):
+    """Yields to the hub and forgets what it recorded after it was restored."""
+
+    def take_branch(
+        self, conn: Connection, packer: Packer, stream: Stream, common: int, peer: Peer, now: datetime
+    ) -> Accepted:
+        row = streams.lock(conn, stream)
+        reconciling._cut(conn, row, common)
+        return super().take_branch(conn, packer, stream, common, peer, now)
+
+
 def with_accepter(accepter: type[Accepter]) -> type[Ledger]:
     """A ledger whose accepting half has the bug."""
 
@@ -172,6 +192,8 @@ PLANTED: dict[str, Parts] = {
     "gap skipped": Parts(ledger=with_accepter(SkipsGaps)),
     "cursor before store": Parts(ledger=with_accepter(MovesCursorBeforeStoring)),
     "signatures unchecked": Parts(ledger=with_accepter(TrustsEverybody)),
+    "own past refused": Parts(ledger=with_accepter(RefusesItsOwnPast)),
+    "own branch thrown away": Parts(ledger=with_accepter(ThrowsItsBranchAway)),
     "pending not marked": Parts(ledger=with_accepter(MarksNothing)),
     "unique key missing": Parts(ledger=ForgetsKeys),
     "sweep clears too much": Parts(ledger=ClearsWhatItDidNotFold),

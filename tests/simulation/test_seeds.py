@@ -15,10 +15,10 @@ STEPS = 45
 
 
 def play(seed: int, folder: Path) -> set[str]:
-    """One run; the fault points it reached. The seed stands in whatever goes wrong."""
-    world = World(seed, folder)
+    """One run; the fault points it reached. The seed stands in whatever goes wrong. Every other seed has disasters."""
+    world = World(seed, folder, disasters=0.0 if seed % 2 else 0.8)
     try:
-        world.run(STEPS)
+        world.run(STEPS if seed % 2 else 2 * STEPS)
         world.heal()
         invariants.check(world)
     except Violation as violation:
@@ -37,6 +37,6 @@ def test_after_healing_every_invariant_holds(tenth: int, tmp_path: Path) -> None
 
 def test_every_named_fault_point_is_reached(tmp_path: Path) -> None:
     reached: set[str] = set()
-    for seed in range(1, 7):
+    for seed in (1, 3, 5, *range(2, 26, 2)):
         reached |= play(seed, tmp_path)
     assert reached == set(FAULT_POINTS)

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from shutil import copyfile
+from typing import Any
 
 from sync import acknowledged, peers
+from sync.anchor import ANCHOR_FILE, Anchor
 from sync.bundle import peek, unpack
-from sync.errors import AlreadyRecorded, SyncError
+from sync.errors import AlreadyRecorded, ForkFound, SyncError
 from sync.events import Event, EventDraft, Origin, Scope, Subject
 from sync.exchange import exchange
 from sync.identity import Identity
@@ -56,9 +58,12 @@ class Member:
     identity: Identity
     clock: FixedClock
     replica: Replica
-    recorded: dict[str, tuple[str, int, bytes]] = field(default_factory=dict)
+    anchor: Anchor
+    recorded: dict[str, bytes] = field(default_factory=dict)
     keys: list[tuple[str, str]] = field(default_factory=list)
     folded: dict[Subject, set[str]] = field(default_factory=dict)
+    backups: list["Backup"] = field(default_factory=list)
+    perhaps: set[str] = field(default_factory=set)  # committed once, on a disk that was put back since
 
     @property
     def ledger(self) -> Ledger:
@@ -69,10 +74,25 @@ class Member:
             return self.ledger.heads(conn, scopes)
 
 
-class World:
-    """Built from a seed; `run` plays, `heal` lets every line work until all are verified."""
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A member's disk as it was, and what its memory of itself was then."""
 
-    def __init__(self, seed: int, folder: Path, parts: Parts | None = None, stations: int = 3) -> None:
+    folder: Path
+    recorded: dict[str, bytes]
+    keys: list[tuple[str, str]]
+    folded: dict[Subject, set[str]]
+
+
+class World:
+    """Built from a seed; `run` plays, `heal` lets every line work until all are verified.
+
+    `disasters` is the share of chances to put a disk back or to copy it that are taken; 0 for none.
+    """
+
+    def __init__(
+        self, seed: int, folder: Path, parts: Parts | None = None, stations: int = 3, disasters: float = 0.0
+    ) -> None:
         self.random = Random(seed)
         self.parts = parts or Parts()
         self.faults = Faults()
@@ -80,6 +100,10 @@ class World:
         self.answered: set[bytes] = set()
         self.levels: dict[tuple[str, str], int] = {}
         self.late: dict[str, list[tuple[str, bytes]]] = {}
+        self.disasters = disasters
+        self.restored = self.doubts = 0
+        self.uncertain: set[str] = set()
+        self.surviving: dict[str, bytes | None] = {}  # what lay on any disk when the lines began to work
         self.carried: list[tuple[Member, bytes]] = []
         self._crash_share = 0.02
         self._template = folder / "empty.db"
@@ -98,12 +122,17 @@ class World:
             engine.dispose()
 
     def _member(self, name: str, folder: Path) -> Member:
-        file = folder / f"{name}.db"
+        home = folder / name
+        home.mkdir(exist_ok=True)
+        file = home / "node.db"
+        for old in home.iterdir():
+            old.unlink()
         copyfile(self._template, file)
         origin = Origin(f"{self.random.getrandbits(64):016x}", f"{self.random.getrandbits(64):016x}")
         identity = Identity.from_private_key(origin, self.random.randbytes(32))
         clock = FixedClock(datetime(2026, 3, 2, 8, tzinfo=UTC) + timedelta(days=self.random.randrange(-20_000, 3000)))
-        return Member(name, file, identity, clock, self._open(name, file, identity, clock))
+        replica = self._open(name, file, identity, clock)
+        return Member(name, file, identity, clock, replica, Anchor(home, lambda: "one and the same"))
 
     def _open(self, name: str, file: Path, identity: Identity, clock: FixedClock) -> Replica:
         ledger = self.parts.ledger(identity, clock, None, LIMITS)
@@ -116,7 +145,7 @@ class World:
             raise Crash(point)
 
     def _enrol(self, station: Member) -> None:
-        own = Scope(f"t/s/{station.name}")
+        own = own_scope(station)
         # The first station is the central one: it also reads what the others write.
         reads = (PUB, Scope("t/s")) if station is self.stations_first(station) else (PUB, own)
         at_hub = Peer(node=station.identity.node, public_key=station.identity.public_key, name=station.name,
@@ -135,6 +164,85 @@ class World:
         member.replica.engine.dispose()
         member.replica = self._open(member.name, member.file, member.identity, member.clock)
 
+    # --- backups, restored and copied disks ----------------------------------------------------------------------
+
+    def back_up(self, member: Member) -> None:
+        """The disk as it is between two transactions."""
+        number = len(list(member.file.parent.parent.glob(f"{member.name}.backup*")))
+        folder = member.file.parent.parent / f"{member.name}.backup{number}"
+        folder.mkdir(exist_ok=True)
+        self._copy_disk(member, folder)
+        memory = ({subject: set(ids) for subject, ids in member.folded.items()},)
+        member.backups.append(Backup(folder, dict(member.recorded), list(member.keys), *memory))
+
+    def _copy_disk(self, member: Member, folder: Path) -> None:
+        with member.replica.engine.connect() as conn:
+            conn.exec_driver_sql("ROLLBACK")  # the copy must not wait for a transaction of its own
+            driver: Any = conn.connection.driver_connection
+            target = type(driver)(str(folder / "node.db"))
+            driver.backup(target)
+            target.close()
+        kept = member.file.parent / ANCHOR_FILE
+        if kept.exists():
+            copyfile(kept, folder / ANCHOR_FILE)
+
+    def restore(self, member: Member) -> None:
+        """The disk is put back to an earlier state, with its anchor or without; the process starts again."""
+        if not member.backups:
+            return
+        backup = self.random.choice(member.backups)
+        member.replica.engine.dispose()
+        self._put_back(member, backup)
+        member.perhaps |= set(member.recorded) - set(backup.recorded)
+        member.recorded, member.keys = dict(backup.recorded), list(backup.keys)
+        member.folded = {subject: set(ids) for subject, ids in backup.folded.items()}
+        member.replica = self._open(member.name, member.file, member.identity, member.clock)
+        self._start(member)
+        self._forget_levels(member)
+        self.restored += 1
+
+    def _put_back(self, member: Member, backup: Backup) -> None:
+        home = member.file.parent
+        for name in ("node.db-wal", "node.db-shm"):
+            (home / name).unlink(missing_ok=True)
+        copyfile(backup.folder / "node.db", member.file)
+        if self.random.random() < 0.5:
+            return  # the database alone: the anchor knows better
+        if (backup.folder / ANCHOR_FILE).exists():
+            copyfile(backup.folder / ANCHOR_FILE, home / ANCHOR_FILE)
+
+    def _start(self, member: Member) -> None:
+        with member.replica.engine.begin() as conn:
+            if member.anchor.examine(conn, member.identity, member.clock()):
+                self.doubts += 1
+
+    def _forget_levels(self, member: Member) -> None:
+        """A restored hub holds less than it stated, a restored station has forgotten what was stated."""
+        if member is self.hub:
+            self.answered.clear()
+            self.levels.clear()
+            self.uncertain = {station.name for station in self.stations}
+            return
+        self.uncertain.add(member.name)
+        for key in [key for key in self.levels if key[0] == member.name]:
+            del self.levels[key]
+
+    def clone(self, station: Member) -> None:
+        """A second computer with a copy of the disk, both running from now on."""
+        if any(other.name == f"{station.name}c" for other in self.stations):
+            return
+        home = station.file.parent.parent / f"{station.name}c"
+        home.mkdir(exist_ok=True)
+        for old in home.iterdir():
+            old.unlink()
+        self._copy_disk(station, home)
+        file, clock = home / "node.db", FixedClock(station.clock())
+        replica = self._open(f"{station.name}c", file, station.identity, clock)
+        memory = ({subject: set(ids) for subject, ids in station.folded.items()},)
+        self.stations.append(Member(f"{station.name}c", file, station.identity, clock, replica,
+                                    Anchor(home, lambda: "one and the same"), {}, [], *memory))  # fmt: skip
+        self.uncertain.add(f"{station.name}c")
+
     def close(self) -> None:
         for member in self.members:
             member.replica.engine.dispose()
@@ -152,7 +260,7 @@ class World:
     def _step(self) -> None:
         member = self.random.choice(self.members)
         member.clock.advance(timedelta(seconds=self.random.randrange(1, 7200)))
-        match self.random.randrange(12):
+        match self.random.randrange(15 if self.disasters else 12):
             case 0 | 1 | 2 | 3:
                 self.record(member)
             case 4:
@@ -161,6 +269,12 @@ class World:
                 self.pack_stick(self.random.choice(self.stations))
             case 6:
                 self.bring_stick()
+            case 12:
+                self.back_up(member)
+            case 13 if self.random.random() < self.disasters:
+                self.restore(member)
+            case 14 if self.random.random() < self.disasters / 4:
+                self.clone(self.random.choice(self.stations[:3]))
             case 7:
                 member.clock.advance(timedelta(days=self.random.randrange(-400, 400)))
             case _:
@@ -184,15 +298,15 @@ class World:
     def _remember(self, member: Member, scope: Scope, events: list[Event]) -> None:
         for event in events:
             assert event.body is not None
-            member.recorded[event.event_id] = (str(event.stream), event.seq, event.body)
+            member.recorded[event.event_id] = event.body
             if event.once is not None:
                 member.keys.append((scope, event.once))
 
     def _scope_of(self, member: Member) -> Scope:
         if member is not self.hub:
-            return Scope(f"t/s/{member.name}")
+            return own_scope(member)
         station = self.random.choice(self.stations)
-        return self.random.choice((PUB, HUB_ONLY, Scope(f"t/s/{station.name}")))
+        return self.random.choice((PUB, HUB_ONLY, own_scope(station)))
 
     def _draft(self, member: Member) -> EventDraft:
         once = f"card:{self.random.randrange(25)}" if self.random.random() < 0.25 else None
@@ -216,6 +330,9 @@ class World:
         report = self.parts.exchange(station.replica, hub, line, lambda: 0.0)
         if getattr(report, "verified", False):
             self._check_verified(station)
+            self.uncertain.discard(station.name)
+        with station.replica.engine.begin() as conn:
+            station.anchor.write(conn, station.identity)
 
     def _check_verified(self, station: Member) -> None:
         scopes = self._shared(station)
@@ -235,8 +352,8 @@ class World:
 
     def pack_stick(self, station: Member) -> None:
         """Any range of a station's stream, also one the hub has, or one beyond a gap."""
-        for stream, head in station.heads(Scope(f"t/s/{station.name}")).items():
-            if stream.origin != station.identity.origin:
+        for stream, head in station.heads(own_scope(station)).items():
+            if stream.origin.node != station.identity.node:
                 continue
             first = self.random.randint(1, head.seq)
             part = Range(stream, first, self.random.randint(first, head.seq))
@@ -254,13 +371,15 @@ class World:
         """One of the sticks, in any order; it stays in its drawer and may be brought again."""
         if not self.carried:
             return
-        station, data = self.random.choice(self.carried)
+        self._bring(*self.random.choice(self.carried))
+
+    def _bring(self, station: Member, data: bytes) -> None:
         bundle = unpack(data, station.identity.public_key, LIMITS)
         assert peek(data) == bundle.header
         with self.hub.replica.engine.begin() as conn:
             peer = peers.get_peer(conn, station.identity.node)
             outcome = self.hub.ledger.accept(conn, bundle, peer)
-        if outcome.refusals:
+        if outcome.refusals and not (self.disasters and isinstance(outcome.refusals[0], ForkFound)):
             raise Violation(f"an honest stick was refused: {outcome.refusals[0]!r}")
 
     # --- folding -----------------------------------------------------------------------------------------------
@@ -285,7 +404,10 @@ class World:
     def heal(self) -> None:
         """Every line works; twice around, so that what the central station reads has arrived at the hub before."""
         self._crash_share = 0.0
-        for _ in range(2):
+        self.surviving = {event.event_id: event.body for member in self.members for event in everything(member)}
+        for round_ in range(6 if self.disasters else 2):
+            for place in range(len(self.carried) if self.disasters and round_ < 2 else 0):
+                self._bring(*self.carried[place])
             for station in self.stations:
                 try:
                     self._exchange_by(station, DirectTransport(self.parts.responder(self.hub.replica)))
@@ -304,6 +426,8 @@ class World:
         """No level that the hub stated goes back, and none is above what the hub holds."""
         with station.replica.engine.begin() as conn:
             stated = acknowledged.levels(conn, self.hub.identity.node)
+        if station.name in self.uncertain:
+            return  # what was stated before a disaster holds again after the next verified exchange
         held = self.hub.heads(Scope("t"))
         for stream, head in stated.items():
             known = self.levels.get((station.name, str(stream)), 0)
@@ -312,6 +436,18 @@ class World:
             if stream not in held or held[stream].seq < head.seq:
                 raise Violation(f"{station.name}: {stream} acknowledged up to {head.seq}, the hub lacks it")
             self.levels[station.name, str(stream)] = head.seq
+
+
+def everything(member: Member) -> list[Event]:
+    """All events on a member's disk, each once."""
+    with member.replica.engine.begin() as conn:
+        subjects = member.ledger.subjects(conn, "", None, 10_000)
+        return [event for events in member.ledger.read_subjects(conn, subjects).values() for event in events]
+
+
+def own_scope(station: Member) -> Scope:
+    """A copy writes where its original does."""
+    return Scope(f"t/s/{station.name.removesuffix('c')}")
 
 
 class _Counted:

@@ -12,6 +12,7 @@ from service.actions import projecting
 from service.actions.projecting import Folded
 from service.domain import facts as f
 from service.domain.opinions import State
+from service.domain.quarantine import Impossible
 from service.store import codec, projectors, tables
 from sync.events import EventDraft, Subject
 from sync.identity import Identity
@@ -167,11 +168,17 @@ def test_a_kind_that_only_a_newer_node_knows_is_kept_and_counted(any_town: Towns
     assert any_town.state(key) is State.REGISTERED
 
 
-def test_facts_that_come_before_their_registration_wait(any_town: Township, station: Ledger) -> None:
+def test_facts_that_come_before_their_registration_wait_for_it(any_town: Township, station: Ledger) -> None:
     key = "d" * 32
     arrive(any_town, station, draft(any_town, key, "opinion.routed_direct", codec.encode(f.RoutedDirect(basis="x"))))
-    assert projecting.sweep(any_town.node) == Folded(subjects=1)
+    assert projecting.sweep(any_town.node) == Folded(subjects=1, quarantined=1)
+    assert quarantined(any_town) == {f"opinion/{key}": ("dependency", 1)}
     assert shown(any_town) == 0
+    first = Ledger(Identity.load_or_create(any_town.node.settings.data_dir / "first"), any_town.clock)
+    arrive(any_town, first, draft(any_town, key, "opinion.registered", registered(1)))
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {}
+    assert any_town.state(key) is State.REGISTERED
 
 
 def test_a_registration_that_was_erased_is_no_longer_shown(any_town: Township) -> None:
@@ -217,3 +224,75 @@ def test_a_value_that_the_tables_cannot_hold_sets_its_case_aside_without_quoting
         reasons = [aside.reason for aside in pg_town.node.ledger.quarantined(connection)]
     assert len(reasons) == 2
     assert CANARY not in repr(reasons)
+
+
+# --- reasons, and what brings a subject back ----------------------------------------------------------------------
+
+
+def test_bytes_that_are_no_json_are_told_from_a_shape_that_does_not_fit(any_town: Township, station: Ledger) -> None:
+    subject = Subject(f"opinion/{'f' * 32}")
+    arrive(any_town, station, draft(any_town, "f" * 32, "opinion.registered", registered(1)))
+    with any_town.node.engine.begin() as connection:
+        mine = ledger_events.c.subject == subject
+        connection.execute(update(ledger_events).where(mine).values(body=b'{"reg_no": \xff'))
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {subject: ("undecodable", 1)}
+
+
+def test_a_term_that_is_none_breaks_a_rule(any_town: Township) -> None:
+    key = any_town.register()
+    with any_town.acting("clerk") as unit:
+        fact = f.Dispatched(route="assign", dispatch_no="JB-2026-9999", unit="water", requirement="x", duty_basis="x",
+                            term="bald")  # fmt: skip
+        unit.record(f"opinion/{key}", fact, scope=unit.station_scope("qd"), later=True)
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {f"opinion/{key}": ("rule", 1)}
+
+
+def test_a_policy_that_reads_well_and_cannot_be_does_not_take_the_town_away(any_town: Township) -> None:
+    with any_town.acting("clerk") as unit:
+        fact = f.PolicyStated(effective_from=any_town.clock.at.date(), terms={"terms": {"screen": "bald"}})
+        unit.record("policy/town", fact, scope=unit.public_scope, later=True)
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {"policy/town": ("rule", 1)}
+    any_town.node.forget_town()
+    assert any_town.dispatch(any_town.register()) == "JB-2026-0001"
+
+
+def test_what_waits_for_a_record_is_tried_when_something_arrives_and_others_are_not(
+    any_town: Township, station: Ledger
+) -> None:
+    waiting, bad = "a" * 32, "b" * 32
+    routed = codec.encode(f.RoutedDirect(basis="x"))
+    arrive(any_town, station, draft(any_town, waiting, "opinion.routed_direct", routed),
+           draft(any_town, bad, "opinion.registered", b"{}"))  # fmt: skip
+    projecting.sweep(any_town.node)
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {f"opinion/{waiting}": ("dependency", 1), f"opinion/{bad}": ("schema", 1)}
+    arrive(any_town, station, draft(any_town, "c" * 32, "opinion.registered", registered(1)))
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {f"opinion/{waiting}": ("dependency", 2), f"opinion/{bad}": ("schema", 1)}
+    assert shown(any_town) == 1
+
+
+def test_new_master_data_try_what_broke_a_rule_again(any_town: Township) -> None:
+    key = any_town.register()
+    make = projectors._MAKERS["opinion"]
+
+    def fail(*_: Any) -> None:
+        raise Impossible("no calendar for that year")
+
+    with any_town.node.engine.begin() as connection:
+        any_town.node.ledger.mark_pending(connection, [Subject(f"opinion/{key}")])
+    projectors._MAKERS["opinion"] = fail
+    try:
+        projecting.sweep(any_town.node)
+    finally:
+        projectors._MAKERS["opinion"] = make
+    assert quarantined(any_town) == {f"opinion/{key}": ("rule", 1)}
+    with any_town.acting("clerk") as unit:
+        day = f.CalendarDaySet(day=any_town.clock.at.date(), is_workday=False, reason="台风")
+        unit.record("calendar/2026", day, scope=unit.public_scope, later=True)
+    projecting.sweep(any_town.node)
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {}

@@ -1,4 +1,5 @@
-"""The one initial migration says what the metadata say, on both databases, and survives being cut short."""
+"""The migrations say what the metadata say, on both databases, survive being cut short, and are never undone by an
+older program."""
 
 import multiprocessing
 import os
@@ -7,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, event, inspect, select, text
 
 from service.store import node_facts, schema, tables
-from service.store.database import open_postgresql, open_sqlite
+from service.store.database import StorageUnusable, open_postgresql, open_sqlite
 from sync.tables import metadata as ledger
 
 KEPT = (ledger, tables.kept)
@@ -171,3 +175,88 @@ def test_a_process_that_dies_while_migrating_leaves_a_file_that_migrates(tmp_pat
     schema.upgrade(engine)
     assert schema.is_current(engine)
     engine.dispose()
+
+
+# --- from one release to the next ------------------------------------------------------------------------------
+
+REVISIONS = [script.revision for script in ScriptDirectory(str(schema.MIGRATIONS)).walk_revisions()][::-1]
+
+
+def migrated_to(engine: Engine, revision: str) -> None:
+    """The database as an earlier release left it, with something in it that must not be lost."""
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        node_facts.put(connection, "station", "qd")
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_earlier_revision_is_brought_up_to_date(empty: Engine, fresh: Engine, revision: str) -> None:
+    migrated_to(empty, revision)
+    schema.upgrade(empty)
+    assert described(empty) == described(fresh)
+    with empty.connect() as connection:
+        assert node_facts.get(connection, "station") == "qd"
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+@pytest.mark.parametrize("tables_before", [0, 1, 2])
+def test_an_upgrade_that_is_cut_short_begins_again(
+    empty: Engine, fresh: Engine, revision: str, tables_before: int
+) -> None:
+    migrated_to(empty, revision)
+    made = iter(range(tables_before))
+
+    def cut(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "CREATE TABLE" in statement and next(made, None) is None:
+            raise PowerCut
+
+    before = described(empty)
+    event.listen(empty, "before_cursor_execute", cut)
+    with pytest.raises(PowerCut):
+        schema.upgrade(empty)
+    event.remove(empty, "before_cursor_execute", cut)
+    assert described(empty) == before
+    schema.upgrade(empty)
+    assert described(empty) == described(fresh)
+    with empty.connect() as connection:
+        assert node_facts.get(connection, "station") == "qd"
+
+
+def everything(engine: Engine) -> dict[str, list[Any]]:
+    """Every row of every table, those included that no metadata know."""
+    with engine.connect() as connection:
+        return {
+            name: sorted(map(repr, connection.execute(text(f"SELECT * FROM {name}")).all()))
+            for name in inspect(engine).get_table_names()
+        }
+
+
+def of_a_later_revision(engine: Engine) -> None:
+    """As a newer release left it: a revision we do not know, a table of its own."""
+    schema.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '20310101_later'"))
+        connection.execute(text("CREATE TABLE later (id INTEGER PRIMARY KEY)"))
+        node_facts.put(connection, "read_version", tables.READ_VERSION)
+
+
+def of_a_later_read_version(engine: Engine) -> None:
+    schema.upgrade(engine)
+    with engine.begin() as connection:
+        node_facts.put(connection, "read_version", str(int(tables.READ_VERSION) + 1))
+        connection.execute(tables.numbers.insert().values(series="QD-2026", last=7))
+
+
+@pytest.mark.parametrize("made", [of_a_later_revision, of_a_later_read_version])
+def test_a_database_of_a_newer_program_is_refused_in_words_and_left_alone(empty: Engine, made: Any) -> None:
+    made(empty)
+    before = everything(empty)
+    for _ in range(2):
+        with pytest.raises(StorageUnusable, match="a newer program has worked with this database") as refused:
+            schema.upgrade(empty)
+        assert refused.value.code == "database_newer"
+        assert "Start the newer program again" in str(refused.value)
+    assert everything(empty) == before

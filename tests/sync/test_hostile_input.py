@@ -87,7 +87,7 @@ def test_anything_that_a_known_station_signs(
 ) -> None:
     """The hostile case: the envelope is right, what it holds is not."""
     hub, station, _ = talked
-    head = station.replica.head(verb, hub.node, next(_counters))
+    head = station.replica.head(verb, station.replica.identity.epoch, hub.node, next(_counters))
     answer(hub, verb, wire.enclose(station.replica.identity, "request", head, payload))
 
 
@@ -143,7 +143,7 @@ def test_control_characters_do_not_reach_the_database(talked: tuple[LabNode, Lab
             summary=bytes(32), unsent=0, oldest_unsent_us=2**62, offset_s=None, receipt_wanted=False,
             versions=wire.Versions(software=software), trouble=trouble,
         )  # fmt: skip
-        head = station.replica.head("hello", hub.node, next(_counters))
+        head = station.replica.head("hello", station.replica.identity.epoch, hub.node, next(_counters))
         with refused(Malformed):
             hub.responder.answer("hello", wire.enclose(station.replica.identity, "request", head, wire.encode(hello)))
 
@@ -187,7 +187,7 @@ def test_a_bundle_at_its_ceiling_passes_and_one_byte_more_does_not(talked: tuple
 def test_deep_nesting_and_huge_claims_are_refused(talked: tuple[LabNode, LabNode, Tapped]) -> None:
     hub, station, _ = talked
     for payload in (b"\x91" * 50_000, b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff"):
-        head = station.replica.head("pull", hub.node, next(_counters))
+        head = station.replica.head("pull", station.replica.identity.epoch, hub.node, next(_counters))
         with refused(Malformed):
             hub.responder.answer("pull", wire.enclose(station.replica.identity, "request", head, payload))
 
@@ -231,7 +231,7 @@ def with_frame(identity: Identity, frame: bytes, raw_bytes: int) -> bytes:
 
 
 def push(hub: LabNode, station: LabNode, data: bytes) -> None:
-    head = station.replica.head("push", hub.node, next(_counters))
+    head = station.replica.head("push", station.replica.identity.epoch, hub.node, next(_counters))
     answer(hub, "push", wire.enclose(station.replica.identity, "request", head, data))
 
 

@@ -130,3 +130,27 @@ def test_an_unnamed_reporter_is_said_to_be_unnamed(at_station: Sit) -> None:
     liaison = at_station("liaison")
     receipt = liaison.send("/opinions/new", title="路灯", body="不亮", area="445222113201").headers["Location"]
     assert "来访人没有留下姓名和电话" in liaison.get(receipt.removesuffix("/receipt")).text
+
+
+# --- erasing -----------------------------------------------------------------------------------------------------
+
+
+def test_the_chief_erases_a_reporter_once_it_is_confirmed(at_station: Sit, cases: Cases) -> None:
+    made, chief = cases.registered(), at_station("chief")
+    path, action = f"/opinions/{made.opinion}/reporter", f"/opinions/{made.opinion}/reporter/erase"
+    unsure = chief.send(path, at=action, having="erase_reason", erase_reason="本人要求")
+    assert unsure.status_code == 422
+    assert "本人要求" in unsure.text, "what was typed stays"
+    assert "确认删除" in unsure.text
+    done = chief.send(path, at=action, having="erase_reason", erase_reason="本人要求", sure="1", follow=True)
+    assert "个人信息已删除" in done.text
+    assert "个人信息已清除" in done.text
+    assert nothing_personal(done.text)
+
+
+def test_erasing_is_not_offered_to_a_liaison_officer_and_refused_to_one_who_asks(at_station: Sit, cases: Cases) -> None:
+    made, liaison = cases.registered(), at_station("liaison")
+    assert "删除个人信息" not in liaison.get(f"/opinions/{made.opinion}/reporter").text
+    token = liaison.form("/password")["csrf_token"]
+    typed = {"csrf_token": token, "erase_reason": "x", "sure": "1"}
+    assert liaison.client.post(f"/opinions/{made.opinion}/reporter/erase", data=typed).status_code == 403

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261126_blobs"
-down_revision = "20261124_epochs"
+down_revision = "20261127_quarantine"
 branch_labels = None
 depends_on = None
 
