@@ -22,6 +22,7 @@ from service.store.masters import load_town
 from service.store.unit import Unit
 from service.store.vault import NodeVault, StationSeal
 from sync.anchor import Anchor
+from sync.blobs import BlobStore
 from sync.events import Scope
 from sync.identity import Identity
 from sync.ledger import Ledger
@@ -39,6 +40,7 @@ class Node:
     anchor: Anchor
     ledger: Ledger
     seal: StationSeal
+    blobs: BlobStore
     now: Now
     jobs: Jobs
     secret_key: str
@@ -120,7 +122,7 @@ def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None 
     vault = NodeVault(settings.data_dir / "vault.key")
     return Node(
         settings=settings, engine=engine, identity=identity, anchor=Anchor(settings.data_dir),
-        ledger=Ledger(identity, clock, vault), now=clock,
+        ledger=Ledger(identity, clock, vault), now=clock, blobs=BlobStore(settings.data_dir / "blobs", clock),
         seal=StationSeal(settings.data_dir / "station-seal.key"), secret_key=_secret_key(settings),
         jobs=jobs if jobs is not None else _jobs(settings),
     )  # fmt: skip

@@ -14,6 +14,7 @@ SyncError
 │   ├── FormatUnsupported      a newer format than this node reads
 │   ├── UnknownVerb            no such request
 │   ├── TooLarge               above a ceiling (events, bytes or raw bytes)
+│   ├── ChunkDamaged           a chunk of content does not fit its hash
 │   └── UnexpectedAnswer       an HTTP status nobody agreed on
 ├── Refusal                understood, and not allowed
 │   ├── UnknownPeer            the sender is not enrolled here
@@ -24,6 +25,8 @@ SyncError
 │   ├── NotGranted             outside the peer's scopes
 │   ├── CodeRefused            enrolment code wrong, used or expired
 │   ├── NodeTaken              the node id belongs to another key
+│   ├── BlobNotReferred        no event in a shared scope refers to this content
+│   ├── BlobErased             the content was erased and is not taken again
 │   └── RefusedByPeer          refused with a code this version does not know
 ├── StreamError            one stream stops, the others go on
 │   ├── ForkFound              same number, different content
@@ -45,6 +48,7 @@ SyncError
     ├── EventTooLarge          the body is above the ceiling
     ├── IdentityUnusable       key or epoch file missing, unreadable or inconsistent
     ├── BodyUnreadable         a sealed body cannot be opened
+    ├── NoSpace                the disk has no room for attached content
     ├── EpochsExhausted        this node suspected its own past too often
     └── NoProgress             both sides differ and neither has anything to send
 
@@ -175,6 +179,14 @@ class TooLarge(WireError):
     status = 413
 
 
+class ChunkDamaged(WireError):
+    """A chunk of attached content does not fit its hash."""
+
+    code = "chunk_damaged"
+    retry = True
+    hint = "Only this chunk is sent again; everything else stays."
+
+
 class UnexpectedAnswer(WireError):
     """The peer answered with an unexpected HTTP status."""
 
@@ -256,6 +268,22 @@ class RefusedByPeer(Refusal):
 
     code = "refused_by_peer"
     hint = "Update this node's software to see the reason in words."
+
+
+class BlobNotReferred(Refusal):
+    """No event in a shared scope refers to this content."""
+
+    code = "blob_not_referred"
+    retry = True
+    hint = "The event that refers to it may not have been read there yet; the next attempt is automatic."
+
+
+class BlobErased(Refusal):
+    """This content was erased and is not taken again."""
+
+    code = "blob_erased"
+    hint = "Nothing to do: the content is gone on purpose."
+    status = 410
 
 
 class StreamError(SyncError):
@@ -403,6 +431,15 @@ class BodyUnreadable(LocalError):
 
     code = "body_unreadable"
     hint = "Restore the key folder that belongs to this database."
+
+
+class NoSpace(LocalError):
+    """The disk has no room for this content."""
+
+    code = "no_space"
+    retry = True
+    hint = "Records still travel. Make room on the disk: what is attached follows by itself."
+    status = 507
 
 
 class EpochsExhausted(LocalError):

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from sync import acknowledged, bundle, peers, receipts, reconciling, wire
+from sync import acknowledged, blob_lane, bundle, peers, receipts, reconciling, wire
+from sync.blob_lane import LaneReport
 from sync.bundle import Segment, decode_segment
 from sync.enrolment import Enrolled, enrol, issue_code
 from sync.errors import (
@@ -63,6 +64,7 @@ class ExchangeReport:
     wait_s: int = 0
     refusals: list[SyncError] = field(default_factory=list)
     reconciled: list[str] = field(default_factory=list)
+    blobs: LaneReport | None = None
 
 
 def exchange(
@@ -110,6 +112,7 @@ class _Conversation:
             if answer.equal and not returned:
                 self._refuse_stranded()
                 report.verified = True
+                report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._plainly, self._monotonic)
                 return report
             if not answer.equal and not self._round(ours, answer) and not returned:
                 raise self._first_refusal()
@@ -453,6 +456,10 @@ class _Conversation:
         except CounterTooLow as refusal:
             counter = self._skip_counter(refusal)
             return self._ask_once(verb, payload, kind, counter)
+
+    def _plainly(self, verb: str, message: wire._Message, kind: type[_M], /) -> _M:
+        """The answer's message alone."""
+        return self._ask(verb, wire.encode(message), kind, self._counter())[1]
 
     def _ask_once(self, verb: str, payload: bytes, kind: type[_M], counter: int) -> tuple[wire.Head, _M, int]:
         replica, peer = self._replica, self._peer

@@ -13,6 +13,9 @@ HEADER_BYTES_MAX: Final = 4096
 HEADS_MAX: Final = 10_000
 # Per direction on one memory stick; more waits for the next time.
 STICK_FILES_MAX: Final = 1000
+# Of attached content: 16 s on a line of 64 kbit/s, so that records never wait longer for one chunk. Part of the format.
+CHUNK_BYTES: Final = 128 * 1024
+BLOB_BYTES_MAX: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +34,7 @@ class Limits:
     rounds_max: int = 8
     exchange_s: float = 240.0  # then an exchange ends where it is; the next one goes on
     working_at_once: int = 0  # requests with work that a process takes on at once; 0 = all
+    # The lane of attached content, in each exchange; and what it leaves free on the disk for the database.
+    blob_lane_bytes: int = 8 * MIB
+    blob_lane_s: float = 10.0
+    blob_disk_free_min: int = 256 * MIB

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, select
 
 from sync import epochs, erasing, peers, wire
+from sync.blobs import BlobStore
 from sync.events import to_us, within
 from sync.identity import Identity
 from sync.ledger import Ledger
@@ -60,6 +61,7 @@ class Replica:
     limits: Limits = field(default_factory=Limits)
     info: NodeInfo = field(default_factory=NodeInfo)
     reached: Callable[[str], None] = _pass
+    blobs: BlobStore | None = None
 
     def shared_heads(self, conn: Connection, peer: Peer) -> Heads:
         """Heads of everything both sides compare, derived from what lies here."""
@@ -71,9 +73,11 @@ class Replica:
         return {stream: head for stream, head in shared.items() if peer.may_read(stream)}
 
     def versions(self, conn: Connection) -> wire.Versions:
+        able = [name for name in wire.CAPABILITIES if name != "blobs" or self.blobs is not None]
         return wire.Versions(
-            software=self.info.software[:64], erasures=erasing.version(conn), revocations=peers.revocations(conn)
-        )
+            software=self.info.software[:64], erasures=erasing.version(conn), revocations=peers.revocations(conn),
+            capabilities=able,
+        )  # fmt: skip
 
     def epoch(self, conn: Connection) -> str:
         """The epoch in which this node appends now."""

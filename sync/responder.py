@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from sync import acknowledged, bundle, enrolment, peers, reconciling, wire
 from sync.admission import Admission
+from sync.blob_answers import BlobAnswers
 from sync.bundle import Bundle, encode_segment
 from sync.errors import Malformed, NotGranted, PeerRevoked, SyncError, TooLarge, UnknownVerb, WrongRecipient
 from sync.events import Origin, Scope, Stream, from_us, to_us
@@ -46,6 +47,9 @@ class Responder:
             "probe": self._probe,
             "branch": self._branch,
         }
+        self._blobs = None if replica.blobs is None else BlobAnswers(replica.blobs)
+        self._blob_verbs = {} if self._blobs is None else self._blobs.verbs
+        self._answers |= self._blob_verbs
 
     def answer(self, verb: str, body: bytes | Readable) -> bytes:
         """The answer to one request. Raises `SyncError`, and nothing else for whatever a peer may send."""
@@ -58,7 +62,8 @@ class Responder:
             return self._enrol(envelope)
         if envelope.head.recipient != self._replica.identity.node:
             raise WrongRecipient(asked=envelope.head.recipient)
-        if verb == "hello":
+        # A photo takes nobody's place: its chunks are small, and records are not turned away because of them.
+        if verb == "hello" or verb in self._blob_verbs:
             return self._answer_peer(envelope)
         with self.admission.working():
             return self._answer_peer(envelope)
@@ -124,6 +129,8 @@ class Responder:
                 (stream.origin.epoch, stream.scope, seq)
                 for stream, seq in reconciling.settle(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX, now)
             ],
+            blobs_wanted=self._blobs.wanted(conn, peer) if self._blobs and equal else b"",
+            blobs_mark=replica.blobs.mark(conn) if replica.blobs and equal else 0,
         )  # fmt: skip
         return wire.encode(answer)
 

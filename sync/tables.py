@@ -282,3 +282,62 @@ sync_enrolment_codes = Table(
     Column("used_us", BigInteger),
     Column("used_by", _TEXT),
 )
+
+
+# --- attached content ------------------------------------------------------------------------------------------
+
+# Photos and scans by the SHA-256 of their content, which lies in files beside the database. `hashes` are the chunks'
+# digests, one after the other; None until somebody has stated them. `state` as in `blobs.BlobState`.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("state", _TEXT, nullable=False),
+    Column("hashes", LargeBinary),
+    Column("added_us", BigInteger, nullable=False),
+    Column("completed_us", BigInteger),
+    Index("blobs_state", "state"),
+    Index("blobs_completed", "completed_us"),
+)
+
+# In which scopes an event refers to it: whoever may read the scope may have the content, whoever may write there may
+# send it.
+blob_scopes = Table(
+    "blob_scopes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("scope", _TEXT, primary_key=True),
+)
+
+# Chunks that are here of content that is not complete; the rows go when it is.
+blob_chunks = Table(
+    "blob_chunks",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+)
+
+# What a peer has stated to hold. A cache, as `sync_acknowledged` is; `chunks` counts what it has of it.
+blob_holders = Table(
+    "blob_holders",
+    metadata,
+    Column("peer", _TEXT, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("state", _TEXT, nullable=False),
+    Column("chunks", Integer, nullable=False),
+)
+
+# Where the lane to a peer stands. `settled` is the digest of both sides' wishes when nothing more could be moved:
+# while it stays the same, asking again is idle. `more`: the last exchange ended before everything was moved.
+blob_lanes = Table(
+    "blob_lanes",
+    metadata,
+    Column("peer", _TEXT, primary_key=True),
+    Column("settled", LargeBinary),
+    Column("settled_us", BigInteger),
+    Column("more", Boolean, nullable=False),
+    Column("error_code", Text),
+    Column("error_us", BigInteger),
+)

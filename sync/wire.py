@@ -7,7 +7,7 @@ grows, so a request acts once, whatever the clocks say; the answer repeats the c
 later versions add fields at the end, earlier ones ignore them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Final, TypeVar
@@ -19,15 +19,17 @@ from sync.bundle import Count, Digest, HeadEntry, Hex16, Signature
 from sync.errors import Datum, FormatUnsupported, Malformed
 from sync.events import Origin, Scope, Stream
 from sync.identity import SIGNATURE_BYTES, Identity, statement, verify
-from sync.limits import BUNDLE_SEGMENTS_MAX, HEADS_MAX, STICK_FILES_MAX
+from sync.limits import BLOB_BYTES_MAX, BUNDLE_SEGMENTS_MAX, CHUNK_BYTES, HEADS_MAX, STICK_FILES_MAX
 from sync.positions import Heads, Position
 
 MAGIC: Final = b"LXM1"
 FORMAT: Final = 1
 CONTENT_TYPE: Final = "application/vnd.lianxin.sync"
-CAPABILITIES: Final = ("zstd", "held", "probe", "branch")
+CAPABILITIES: Final = ("zstd", "held", "probe", "branch", "blobs")
 PROBES_MAX: Final = 64
 BRANCHES_MAX: Final = 32
+BLOBS_AT_ONCE: Final = 32  # in each list of a message about attached content
+CHUNKS_MAX: Final = BLOB_BYTES_MAX // CHUNK_BYTES
 _HEAD_START: Final = len(MAGIC) + 2
 
 # Without control characters: PostgreSQL's text holds no NUL, and what a peer calls itself is shown to people.
@@ -39,6 +41,9 @@ HeldEntry = tuple[Hex16, Hex16, ScopeText, Count, Count]
 BranchPlace = tuple[Hex16, ScopeText, Count]
 HeldList = Annotated[list[HeldEntry], Meta(max_length=HEADS_MAX)]
 HeadList = Annotated[list[HeadEntry], Meta(max_length=HEADS_MAX)]
+ChunkNumber = Annotated[int, Meta(ge=0, lt=CHUNKS_MAX)]
+ChunkSet = Annotated[bytes, Meta(max_length=CHUNKS_MAX // 8)]
+DigestList = Annotated[list[Digest], Meta(max_length=BLOBS_AT_ONCE)]
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -94,6 +99,8 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     `wait_s` asks the sender to come back later; `held` names ranges (first, last) that wait for what precedes them.
     `branches` names places (epoch, scope, number) where the sender's own streams were refused as forks: only it can
     take those events up again.
+    `blobs_wanted` is a digest of the attached content the answering side lacks, empty when it lacks none; `blobs_mark`
+    grows whenever it has completed some, so that who lacked it knows when asking is worth a request.
     """
 
     equal: bool
@@ -106,6 +113,8 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     receipt: SignedReceipt | None = None
     wait_s: Count = 0
     branches: Annotated[list[BranchPlace], Meta(max_length=BRANCHES_MAX)] = []
+    blobs_wanted: Annotated[bytes, Meta(max_length=32)] = b""
+    blobs_mark: Count = 0
 
 
 class Branch(_Message, frozen=True, array_like=True, kw_only=True):
@@ -180,6 +189,68 @@ class EnrolAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     given_name: Name
     read_scopes: ScopeList
     write_scopes: ScopeList
+
+
+class BlobOffer(_Message, frozen=True, array_like=True, kw_only=True):
+    """Content that the sender has, or has in part: its chunks' digests one after the other, and which lie there.
+
+    A set of chunks is a row of bits, the first chunk's the lowest of the first byte.
+    """
+
+    digest: Digest
+    size: Annotated[int, Meta(ge=0, le=BLOB_BYTES_MAX)]
+    hashes: Annotated[bytes, Meta(max_length=CHUNKS_MAX * 32)]
+    chunks: ChunkSet
+
+
+class BlobStanding(_Message, frozen=True, array_like=True, kw_only=True):
+    """How offered content stands at the receiver: its state there, or the code of why it is not taken."""
+
+    digest: Digest
+    state: Text64
+    chunks: ChunkSet = b""
+
+
+class Blobs(_Message, frozen=True, array_like=True, kw_only=True):
+    """States what the asking side has and what it lacks."""
+
+    offers: Annotated[list[BlobOffer], Meta(max_length=BLOBS_AT_ONCE)]
+    wants: DigestList
+
+
+class BlobsAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """How each offer stands here, what is here of what was asked for, and some of what is lacking here."""
+
+    standings: Annotated[list[BlobStanding], Meta(max_length=BLOBS_AT_ONCE)]
+    offers: Annotated[list[BlobOffer], Meta(max_length=BLOBS_AT_ONCE)]
+    wants: DigestList
+
+
+class ChunkPut(_Message, frozen=True, array_like=True, kw_only=True):
+    """One chunk of content that was offered before."""
+
+    digest: Digest
+    number: ChunkNumber
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
+
+
+class ChunkPutAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """How the content stands after it. Never an error of the request: those would be taken for the events' own."""
+
+    standing: BlobStanding
+
+
+class ChunkGet(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for one chunk."""
+
+    digest: Digest
+    number: ChunkNumber
+
+
+class ChunkGetAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """The chunk, or None when it is not here (any more) or not the asking side's to have."""
+
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)] | None
 
 
 class Receipt(_Message, frozen=True, array_like=True, kw_only=True):
@@ -283,6 +354,18 @@ def load_heads(entries: list[HeadEntry]) -> Heads:
         return {Stream(Origin(n, e), Scope(scope)): Position(seq, chain) for n, e, scope, seq, chain in entries}
     except ValueError:
         raise Malformed(what="heads") from None
+
+
+def dump_chunks(numbers: Iterable[int]) -> bytes:
+    """A set of chunk numbers as bits."""
+    bits = sum(1 << number for number in set(numbers))
+    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+def load_chunks(bits: bytes) -> frozenset[int]:
+    """The chunk numbers in it."""
+    value = int.from_bytes(bits, "little")
+    return frozenset(number for number in range(len(bits) * 8) if value >> number & 1)
 
 
 def sign_receipt(identity: Identity, receipt: Receipt) -> SignedReceipt:

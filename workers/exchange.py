@@ -12,7 +12,11 @@ def sweep(node: Node) -> Worked:
     report = syncing.exchange_if_due(node)
     if report is None:
         return Worked()
-    return Worked(count=report.pushed + report.pulled, outcome="verified" if report.verified else "unequal")
+    return Worked(
+        count=report.pushed + report.pulled, outcome="verified" if report.verified else "unequal",
+        # Photos of a whole reception day go on at once, each time behind whatever was recorded meanwhile.
+        rings=(jobs.EXCHANGE,) if report.blobs and report.blobs.more else (),
+    )  # fmt: skip
 
 
 JOB = Job(name=jobs.EXCHANGE, sweep=sweep, roles=STATION_ONLY)

@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import Connection, Delete, delete, func, select, text, update
 
 from config import jobs
@@ -22,11 +23,14 @@ from service.store.upsert import upsert
 from sync.events import to_us
 from sync.tables import ledger_incidents, sync_enrolment_codes, sync_receipts
 
+log = structlog.get_logger(__name__)
+
 CODES_KEPT = timedelta(days=30)  # so that an old code gets "expired" as its answer, not "unknown"
 INCIDENTS_KEPT = timedelta(days=365)  # once resolved
 RECEIPTS_PER_PEER = 4  # one for each epoch of the peer; a node that is restored often leaves many
 INTEGRITY_EVERY = timedelta(hours=23)
 QUIET_NOTE_EVERY = timedelta(seconds=60)
+ATTACHMENT_LATE = timedelta(days=3)  # a village line over a weekend; after that somebody should ask why
 LATE_PERIODS, LATE_AT_LEAST_S = 3, 180.0
 
 
@@ -55,6 +59,7 @@ def sweep(node: Node) -> Kept:
         removed = sum(connection.execute(statement).rowcount for statement in _leavings(node.now()))
         removed += _forget_receipts(connection)
         _drop_expired_keys(connection, node.now())
+        removed += _look_after_attachments(node, connection)
     _look_at_database(node)
     return Kept(removed=removed, warnings=health(node).warnings)
 
@@ -108,6 +113,17 @@ def _forget_receipts(connection: Connection) -> int:
     for row in old:
         connection.execute(delete(sync_receipts).where(r.peer == row.peer, r.peer_epoch == row.peer_epoch))
     return len(old)
+
+
+def _look_after_attachments(node: Node, connection: Connection) -> int:
+    """Files and entries removed that nothing refers to. What is lacking or was lost is told to whoever watches."""
+    swept = node.blobs.sweep(connection)
+    if swept.lost:
+        log.warning("attachments.lost", count=len(swept.lost))
+    late = [one for one in swept.missing if node.now() - one.since > ATTACHMENT_LATE]
+    if late:
+        log.warning("attachments.missing", count=len(late), since=late[0].since.isoformat())
+    return swept.removed
 
 
 def _drop_expired_keys(connection: Connection, now: datetime) -> None:

@@ -22,7 +22,8 @@ from service.domain.refusals import Refused
 from service.node import Node
 from service.store import node_facts
 from service.store.unit import Unit
-from sync import acknowledged, peers, receipts
+from sync import acknowledged, blob_lane, peers, receipts
+from sync.blob_lane import LaneReport
 from sync.errors import LinkError, PeerBusy, SyncError
 from sync.exchange import ExchangeReport, NodeInfo, Replica, exchange
 from sync.limits import Limits
@@ -71,8 +72,9 @@ def replica(node: Node) -> Replica:
     info = NodeInfo(name=name, software=f"lianxin {version('lianxin')}")
     limits = Limits(working_at_once=WORKING_AT_ONCE)
     return Replica(
-        engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info, limits=limits
-    )
+        engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info, limits=limits,
+        blobs=node.blobs,
+    )  # fmt: skip
 
 
 def exchange_if_due(node: Node) -> ExchangeReport | None:
@@ -80,7 +82,7 @@ def exchange_if_due(node: Node) -> ExchangeReport | None:
     if node.is_hub:
         return None
     with node.reading() as connection:
-        hub = _hub(connection)
+        hub = hub_of(connection)
         due = hub is not None and _is_due(node, connection, hub)
     if not due:
         return None
@@ -96,7 +98,7 @@ def exchange_if_due(node: Node) -> ExchangeReport | None:
 def exchange_now(node: Node) -> ExchangeReport:
     """Exchange with the hub and fold what came. Raises SyncError, NoHub; what was stored until then stays stored."""
     with node.reading() as connection:
-        hub = _hub(connection)
+        hub = hub_of(connection)
     if hub is None:
         raise NoHub
     transport = hub_transport(node.settings)
@@ -110,7 +112,17 @@ def exchange_now(node: Node) -> ExchangeReport:
         doubting.announce(node)
     log.info("exchange.done", pushed=report.pushed, pulled=report.pulled, verified=report.verified,
              sent=report.bytes_sent, received=report.bytes_received)  # fmt: skip
+    if report.blobs is not None:
+        _tell_of_attachments(report.blobs)
     return report
+
+
+def _tell_of_attachments(lane: LaneReport) -> None:
+    """A line of its own: trouble with a photo is not trouble with the exchange."""
+    log.info("attachments.carried", chunks_sent=lane.sent, chunks_received=lane.received, completed=lane.completed)
+    if lane.error is not None:
+        code = lane.error.code if isinstance(lane.error, SyncError) else type(lane.error).__name__
+        log.warning("attachments.stopped", code=code)
 
 
 def hub_transport(settings: Settings) -> HttpTransport:
@@ -128,7 +140,7 @@ def request_exchange(unit: Unit) -> None:
 
 def sync_state(node: Node, connection: Connection) -> SyncState | None:
     """What the station knows about its exchange; None before it is enrolled."""
-    hub = _hub(connection)
+    hub = hub_of(connection)
     if hub is None:
         return None
     contact = peers.find_contact(connection, hub.node)
@@ -151,8 +163,8 @@ class CheckCodes:
 
 
 def check_codes(node: Node, connection: Connection) -> CheckCodes:
-    hub = _hub(connection)
-    receipt = receipts.stated(connection, hub.node) if hub else None
+    known = hub(connection)
+    receipt = receipts.stated(connection, known.node) if known else None
     return CheckCodes(check_code(node.ledger.own_heads(connection)), check_code(receipt[0]) if receipt else "")
 
 
@@ -174,7 +186,8 @@ def announce_enrolled(node: Node) -> int:
         return publish_enrolled(unit)
 
 
-def _hub(connection: Connection) -> Peer | None:
+def hub_of(connection: Connection) -> Peer | None:
+    """The hub of this station; None at the hub itself and before enrolment."""
     return next((peer for peer in peers.all_peers(connection) if peer.introduces), None)
 
 
@@ -192,7 +205,7 @@ def _is_due(node: Node, connection: Connection, hub: Peer) -> bool:
     retry_at = _retry_at(contact, now)
     if retry_at is not None:
         return now >= retry_at
-    if acknowledged.unsent(connection, node.identity, hub).count:
+    if acknowledged.unsent(connection, node.identity, hub).count or blob_lane.is_due(connection, hub.node):
         return True
     last = contact.last_contact_at
     return last is None or not last <= now < last + POLL

@@ -8,12 +8,13 @@ handler names its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from service.domain import facts as f
-from service.domain.opinions import OPEN, Assignment, Card, Entry, Opinion, Reply, Span, State
+from service.domain.opinions import OPEN, Assignment, Attachment, Card, Entry, Opinion, Reply, Span, State
 from service.domain.record import Recorded
 
 # Consequential facts have one writer (the hub); from anywhere else they are notes.
@@ -22,6 +23,8 @@ HUB_ONLY = frozenset({
     f.ReturnGranted, f.ReturnRefused, f.ExtensionDecided, f.Suspended, f.Resumed, f.Merged, f.Unmerged,
     f.RecordRetried, f.RecordSetAside, f.RecordCorrected,
 })  # fmt: skip
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 Handler = Callable[[Opinion, Any, Recorded], None]
 _HANDLERS: dict[type[f.Fact], tuple[frozenset[State], Handler]] = {}
@@ -386,3 +389,15 @@ def _record_set_aside(o: Opinion, fact: f.RecordSetAside, r: Recorded) -> None:
 @_on(f.RecordCorrected, *State)
 def _record_corrected(o: Opinion, fact: f.RecordCorrected, r: Recorded) -> None:
     """Seen in the timeline: the event it names was read with other words before the fold began."""
+
+
+@_on(f.Attached, *(frozenset(State) - {State.NEW}))
+def _attached(o: Opinion, fact: f.Attached, r: Recorded) -> None:
+    """In any state: a picture taken before the case was closed elsewhere still belongs to it. The same one once; what
+    names no content stands in the timeline only."""
+    if not _DIGEST.fullmatch(fact.digest) or any(known.digest == fact.digest for known in o.attachments):
+        return
+    o.attachments.append(Attachment(
+        digest=fact.digest, size=fact.size, media_type=fact.media_type, name=fact.name, caption=fact.caption,
+        attached_at=r.occurred_at, by=r.author,
+    ))  # fmt: skip

@@ -12,6 +12,9 @@ from enum import StrEnum
 from service.domain import facts as f
 from service.domain.record import Author, Recorded
 
+# What may be attached, with the ending of its name. Browsers show the pictures; a PDF is only ever downloaded.
+MEDIA_TYPES = {"image/jpeg": ".jpg", "image/png": ".png", "application/pdf": ".pdf"}
+
 
 class State(StrEnum):
     """Where an opinion stands."""
@@ -37,6 +40,7 @@ class State(StrEnum):
 ENDED = frozenset({State.CLOSED, State.EXPLAINED, State.MERGED, State.WITHDRAWN, State.VOID})
 WITH_UNIT = frozenset({State.DISPATCHED, State.HANDLING, State.RETURN_PENDING, State.SUSPENDED})
 OPEN = frozenset(State) - ENDED - {State.NEW}
+DROPPED = frozenset({State.MERGED, State.WITHDRAWN, State.VOID})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,6 +120,19 @@ class Reply:
     reply_no: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """附件: a photo or scan, by the SHA-256 of its content (hex). Whether the content is here is told elsewhere."""
+
+    digest: str
+    size: int
+    media_type: str
+    name: str
+    caption: str
+    attached_at: datetime
+    by: Author
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the timeline; `fits` is False for a note: kept, shown, without effect."""
@@ -158,6 +175,7 @@ class Opinion:
     closed_by: Author | None = None
     solved_on: date | None = None
     master: str | None = None
+    attachments: list[Attachment] = field(default_factory=list)
     timeline: list[Entry] = field(default_factory=list)
     unknown: int = 0  # facts of a newer version, waiting for an upgrade
 

@@ -33,6 +33,7 @@ class Step(StrEnum):
     """Steps that need a role. Names are those of the actions."""
 
     REGISTER = "register"
+    ATTACH = "attach"
     SEE_OPINIONS = "see_opinions"
     SEE_REPORTER = "see_reporter"
     ROUTE_DIRECT = "route_direct"
@@ -65,10 +66,11 @@ class Step(StrEnum):
 
 
 _GRANTS: dict[Role, frozenset[Step]] = {
-    Role.DEPUTY: frozenset({Step.REGISTER, Step.SEE_OPINIONS, Step.ANSWER, Step.RATE, Step.ASK_REOPEN}),
+    Role.DEPUTY: frozenset({Step.REGISTER, Step.ATTACH, Step.SEE_OPINIONS, Step.ANSWER, Step.RATE, Step.ASK_REOPEN}),
     Role.LIAISON: frozenset(
         {
             Step.REGISTER,
+            Step.ATTACH,
             Step.SEE_OPINIONS,
             Step.SEE_REPORTER,
             Step.FOLLOW_UP,
@@ -82,6 +84,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
     Role.CHIEF: frozenset(
         {
             Step.REGISTER,
+            Step.ATTACH,
             Step.SEE_OPINIONS,
             Step.SEE_REPORTER,
             Step.ROUTE_DIRECT,
@@ -100,6 +103,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
     Role.CLERK: frozenset(
         {
             Step.REGISTER,
+            Step.ATTACH,
             Step.SEE_OPINIONS,
             Step.SEE_REPORTER,
             Step.ROUTE_DIRECT,
@@ -124,6 +128,7 @@ _GRANTS: dict[Role, frozenset[Step]] = {
     Role.CHAIR: frozenset(
         {
             Step.REGISTER,
+            Step.ATTACH,
             Step.SEE_OPINIONS,
             Step.SEE_REPORTER,
             Step.DISPATCH,
@@ -137,9 +142,9 @@ _GRANTS: dict[Role, frozenset[Step]] = {
         }
     ),
     Role.PRESIDIUM: frozenset({Step.SEE_OPINIONS, Step.SELECT_KEY}),
-    Role.HANDLER: frozenset({Step.SEE_OPINIONS, Step.SIGN, Step.REPORT_PROGRESS, Step.ANSWER_CARD}),
+    Role.HANDLER: frozenset({Step.SEE_OPINIONS, Step.ATTACH, Step.SIGN, Step.REPORT_PROGRESS, Step.ANSWER_CARD}),
     Role.UNIT_HEAD: frozenset(
-        {Step.SEE_OPINIONS, Step.SIGN, Step.REPORT_PROGRESS, Step.SUBMIT_REPLY, Step.ANSWER_CARD}
+        {Step.SEE_OPINIONS, Step.ATTACH, Step.SIGN, Step.REPORT_PROGRESS, Step.SUBMIT_REPLY, Step.ANSWER_CARD}
     ),
     Role.AUDITOR: frozenset({Step.SEE_OPINIONS}),
     Role.ADMIN: frozenset(

@@ -6,6 +6,7 @@ order, or from an empty table gives the same rows; `rebuild` and the check comma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,20 +17,22 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.domain import facts as f
 from service.domain.casework import standing
 from service.domain.opinion_fold import fold
-from service.domain.opinions import ENDED, Card, Opinion, State
+from service.domain.opinions import ENDED, MEDIA_TYPES, Card, Opinion, State
 from service.domain.quarantine import MissingDependency
 from service.domain.record import Recorded
 from service.domain.town import Town
 from service.store import codec, masters, tables, unrecognised
 from service.store.judged import judged
 from service.store.upsert import Row, replace_rows
-from sync.events import Event, Subject
+from sync.blobs import BlobStore
+from sync.events import Event, Scope, Subject
 from sync.ledger import Ledger
 
 Rows = dict[str, list[Row]]
 
 MASTER_KINDS = tuple(sorted(masters.KINDS))  # folded first, because cases are folded with them
 CASE_KINDS = ("opinion", "reception")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 # Where the rows of a subject stand, by its kind: the columns that name it there.
 _HOMES: dict[str, tuple[Column[str], ...]] = {
@@ -46,6 +49,17 @@ class Folding:
 
     town: Town
     hub_nodes: frozenset[str]
+    blobs: BlobStore | None = None  # told of the content that facts refer to; None where nothing may be written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A fact in this scope refers to content: the peers of the scope may have it."""
+
+    scope: Scope
+    digest: bytes
+    size: int
+    media_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class Folded:
 
     keys: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in _HOMES})
     rows: Rows = field(default_factory=lambda: {name: [] for name in tables.read.tables})
+    references: list[Reference] = field(default_factory=list)
 
     def homes(self) -> Iterator[tuple[Column[str], list[str], list[Row]]]:
         """Each column that names subjects, with the keys looked at and all rows that belong to them."""
@@ -74,6 +89,7 @@ def fold_subjects(connection: Connection, ledger: Ledger, subjects: Sequence[Sub
         for key in keys:
             subject = Subject(f"{kind}/{key}" if kind in CASE_KINDS else key)
             _MAKERS[kind](key, events.get(subject, []), folding, folded.rows)
+    folded.references.extend(reference for found in events.values() for reference in _references(found))
     return folded
 
 
@@ -101,6 +117,8 @@ def project(connection: Connection, ledger: Ledger, subjects: Sequence[Subject],
             continue  # as on most days: nothing to write, nothing to take away
         replace_rows(connection, column, keys, rows)
     _raise_numbers(connection, folded.rows["numbers"])
+    if folding.blobs is not None:
+        _refer(connection, folding.blobs, folded.references)
     return bool(folded.keys["master"])
 
 
@@ -117,6 +135,23 @@ def pages(connection: Connection, ledger: Ledger, kinds: Iterable[str], size: in
         while page := ledger.subjects(connection, f"{kind}/", after, size):
             yield page
             after = page[-1]
+
+
+def _refer(connection: Connection, blobs: BlobStore, references: Iterable[Reference]) -> None:
+    """In one order, since each locks its content: two sweeps must not wait for each other in a circle."""
+    for one in sorted(references, key=lambda reference: (reference.digest, reference.scope)):
+        blobs.refer(connection, one.scope, one.digest, one.size, one.media_type)
+
+
+def _references(events: Iterable[Event]) -> Iterator[Reference]:
+    """Content that is attached by these facts. What names no content, or a type nobody serves, opens nothing."""
+    for event in events:
+        if event.kind != f.Attached.KIND or event.body is None:
+            continue
+        fact = codec.decode(event.kind, event.version, event.body)
+        if isinstance(fact, f.Attached) and _DIGEST.fullmatch(fact.digest) and fact.media_type in MEDIA_TYPES:
+            yield Reference(scope=event.stream.scope, digest=bytes.fromhex(fact.digest), size=fact.size,
+                            media_type=fact.media_type)  # fmt: skip
 
 
 def every_page(connection: Connection, ledger: Ledger, size: int) -> Iterator[list[Subject]]:

@@ -147,7 +147,7 @@ class Unit:
         if self._touched:
             subjects = sorted(self._touched)
             self.node.ledger.lock_subjects(self.connection, subjects)
-            folding = Folding(town=self.town, hub_nodes=self.node.hub_nodes)
+            folding = Folding(town=self.town, hub_nodes=self.node.hub_nodes, blobs=self.node.blobs)
             if project(self.connection, self.node.ledger, subjects, folding):
                 self._after_master_data(subjects)
             self._nudges.update(self._follow_ups(subjects))

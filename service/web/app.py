@@ -8,6 +8,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service.node import Node
 from service.web import (
     account_pages,
+    attached,
+    attaching,
     auth,
     desk,
     errors,
@@ -62,7 +64,8 @@ def _config(node: Node) -> dict[str, object]:
 
 def _pages(node: Node) -> tuple[Blueprint, ...]:
     everywhere = (auth.pages, language.pages, public.pages, health.pages, workbench.pages, registration.pages,
-                  opinions.pages, steps.pages, reception.pages, stick.pages)  # fmt: skip
+                  opinions.pages, attached.pages, attaching.pages, steps.pages, reception.pages,
+                  stick.pages)  # fmt: skip
     if not node.is_hub:
         return (*everywhere, sync_state.pages, account_pages.pages)
     from service.web import hub  # a village PC does not load the hub's pages

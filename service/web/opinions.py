@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from service.actions import erasing
+from service.actions.attaching import may_attach
 from service.actions.unmasking import masked, may_unmask, unmask
 from service.domain import clocks
 from service.domain.casework import Standing, all_clocks, standing
@@ -22,7 +23,7 @@ from service.domain.working_days import Computation
 from service.store import queries, station_queries
 from service.store.queries import OpinionFilter, OpinionRow, Order
 from service.store.station_queries import KnownReporter
-from service.web import desk, timeline
+from service.web import attached, desk, timeline
 from service.web.desk import Look, NextStep
 from service.web.field_names import shown_as
 from service.web.forms import Form
@@ -101,10 +102,17 @@ class ReporterBox:
 
 @pages.get("/opinions/<opinion_id>")
 def show(opinion_id: str) -> str:
+    return page(opinion_id, Form.received(caption=""))
+
+
+def page(opinion_id: str, form: Form) -> str:
+    """The page of an opinion. `form` is the one for its attachments, as it came back or empty."""
     actor = desk.actor()
     with desk.looking() as look:
         opinion = look.opinion(opinion_id, actor)
-        return render_template("station/opinion.html", **_known(look, opinion, actor))
+        files = attached.shown(look.connection, opinion)
+        return render_template("station/opinion.html", form=form, files=files,
+                               may_attach=may_attach(actor, opinion), **_known(look, opinion, actor))  # fmt: skip
 
 
 def _known(look: Look, opinion: Opinion, actor: Actor) -> dict[str, object]:

@@ -186,6 +186,7 @@ _TELL: dict[type[f.Fact], Callable[[Any, Town], Details]] = {
     f.CardAnswered: lambda fact, town: [(level_name(fact.level), fact.text)],
     f.CardRevoked: lambda fact, town: [(level_name(fact.level), fact.reason)],
     f.KeySelected: lambda fact, town: [("", fact.reason)],
+    f.Attached: lambda fact, town: [("", fact.name), ("", fact.caption)],
     f.RecordRetried: lambda fact, town: [("", fact.reason)],
     f.RecordSetAside: lambda fact, town: [
         (_("不计入办理的记录"), word(fact.kind, "fact")), (_("处理理由"), fact.reason),

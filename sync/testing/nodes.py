@@ -10,6 +10,7 @@ from sqlalchemy import Engine, insert, select, text
 
 from sync import peers
 from sync.acknowledged import Unsent
+from sync.blobs import Blob, BlobStore
 from sync.enrolment import enrol, issue_code
 from sync.events import Event, EventDraft, Scope, Subject
 from sync.exchange import ExchangeReport, exchange
@@ -51,6 +52,11 @@ class LabNode:
         return self.replica.identity.node
 
     @property
+    def blobs(self) -> BlobStore:
+        assert self.replica.blobs is not None
+        return self.replica.blobs
+
+    @property
     def responder(self) -> Responder:
         return Responder(self.replica)
 
@@ -62,6 +68,24 @@ class LabNode:
     def events(self, subject: str = "note/1") -> list[Event]:
         with self.engine.begin() as conn:
             return self.ledger.read_subjects(conn, [Subject(subject)]).get(Subject(subject), [])
+
+    def attach(self, scope: str, content: bytes) -> bytes:
+        """Take content in and refer to it in the scope; gives its digest."""
+        with self.engine.begin() as conn:
+            digest = self.blobs.add(conn, content, "image/jpeg")
+            self.blobs.refer(conn, Scope(scope), digest, len(content), "image/jpeg")
+        return digest
+
+    def refer(self, scope: str, digest: bytes, size: int) -> None:
+        """What the application does when it reads an event that refers to content."""
+        with self.engine.begin() as conn:
+            self.blobs.refer(conn, Scope(scope), digest, size, "image/jpeg")
+
+    def blob(self, digest: bytes) -> Blob:
+        with self.engine.begin() as conn:
+            found = self.blobs.find(conn, digest)
+        assert found is not None
+        return found
 
     def peer(self, other: "LabNode") -> Peer:
         """Our row for the other node."""
@@ -87,14 +111,22 @@ class Lab:
     clock: FixedClock = field(default_factory=FixedClock)
     made: list[LabNode] = field(default_factory=list)
 
-    def node(self, name: str, *, vault: Vault | None = None, limits: Limits | None = None) -> LabNode:
+    def node(
+        self,
+        name: str,
+        *,
+        vault: Vault | None = None,
+        limits: Limits | None = None,
+        free_bytes: Callable[[], int] | None = None,
+    ) -> LabNode:
         """A fresh node."""
         engine = self.database(name)
         metadata.create_all(engine)
         identity = Identity.load_or_create(self.folder / name)
         ledger = Ledger(identity, self.clock, vault, limits)
         info = NodeInfo(name=name, software="lab 1")
-        replica = Replica(engine, ledger, identity, self.clock, limits or Limits(), info)
+        blobs = BlobStore(self.folder / f"{name}-blobs", self.clock, limits, free_bytes)
+        replica = Replica(engine, ledger, identity, self.clock, limits or Limits(), info, blobs=blobs)
         self.made.append(LabNode(name, engine, replica, self.clock))
         return self.made[-1]
 

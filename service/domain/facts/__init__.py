@@ -31,6 +31,7 @@ from service.domain.facts.master_data import (
 )
 from service.domain.facts.opinions import (
     Answered,
+    Attached,
     CardAnswered,
     CardFired,
     CardRevoked,
@@ -83,6 +84,7 @@ __all__ = [
     "REGISTRY",
     "Answered",
     "AreaStated",
+    "Attached",
     "CalendarDaySet",
     "CalendarStated",
     "CardAnswered",

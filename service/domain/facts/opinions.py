@@ -320,3 +320,14 @@ class KeySelected(Fact):
     """主席团选定为重点督办."""
 
     reason: str
+
+
+@fact("opinion.attached")
+class Attached(Fact):
+    """附件: a photo or scan belongs to the opinion. The fact names the content; its bytes travel by themselves."""
+
+    digest: str  # SHA-256 of the content, 64 hex digits
+    size: int  # bytes
+    media_type: str  # image/jpeg, image/png, application/pdf
+    name: str  # as shown; made from the uploaded file's, never a path
+    caption: str = ""
