@@ -17,8 +17,8 @@ from service.domain.quarantine import ENDED, ENDED_MAX, Category
 from service.node import Node
 from sync.events import Subject
 
-# Between the two transactions on SQLite another thread would take the mark for one left behind. A second process beside a
-# station's is a person's command; it would have to fall three times into these milliseconds to set a case aside wrongly.
+# Between the two transactions on SQLite another thread would take the mark for one left behind. A second process beside
+# a station's is a person's command; it would have to fall three times into these milliseconds to do harm.
 _one_thread = threading.Lock()
 
 Take = Callable[[Connection], list[Subject]]
