@@ -163,7 +163,7 @@ class CheckCodes:
 
 
 def check_codes(node: Node, connection: Connection) -> CheckCodes:
-    known = hub(connection)
+    known = hub_of(connection)
     receipt = receipts.stated(connection, known.node) if known else None
     return CheckCodes(check_code(node.ledger.own_heads(connection)), check_code(receipt[0]) if receipt else "")
 
