@@ -1,0 +1,149 @@
+"""The asking half's work on streams of which two branches exist: find where they part, hand ours over, take the hub's.
+
+What then happens to the events is `reconciling`'s matter.
+"""
+
+from collections.abc import Callable
+
+from sync import bundle, reconciling, wire
+from sync.asking import Asker, ExchangeReport, pull_above
+from sync.bundle import Segment, decode_segment
+from sync.errors import AnswerCut, BadSignature, ForkFound, LinkError, Malformed, NoProgress, SyncError, decode_refusal
+from sync.events import Stream
+from sync.pace import Pace
+from sync.packing import Packed
+from sync.peers import Peer
+from sync.positions import Heads, Position, Range, spread
+from sync.replica import Replica
+
+Push = Callable[[Packed], wire.PushAnswer | None]
+Refuse = Callable[[SyncError], bool]
+
+
+class Forks:
+    """The forks of one exchange. `push` sends a bundle (None: too large, try again), `refuse` names a stream."""
+
+    def __init__(
+        self, replica: Replica, peer: Peer, asker: Asker, pace: Pace, report: ExchangeReport, push: Push, refuse: Refuse
+    ) -> None:
+        self._replica = replica
+        self._peer = peer
+        self._asker = asker
+        self._pace = pace
+        self._report = report
+        self._push = push
+        self._refuse = refuse
+        self._returned: set[wire.BranchPlace] = set()
+        self.contested: set[Stream] = set()
+
+    def reconcile(self, stream: Stream, theirs: Heads) -> bool:
+        """Make two branches one, ours yielding; whether that was possible. Repeated as a whole after any failure."""
+        try:
+            head = theirs[stream]
+            common = self._fork_point(stream, head)
+            if stream.origin.node != self._replica.identity.node:
+                self._hand_over(stream, common)
+            self._fetch_branch(stream, common, theirs)
+            replica = self._replica
+            with replica.engine.begin() as conn:
+                outcome = replica.ledger.take_branch(conn, stream, common, self._peer)
+                replica.reached("merged.before_commit")
+            replica.reached("merged.after_commit")
+        except LinkError:
+            raise
+        except SyncError as refusal:
+            refusal.data.setdefault("stream", str(stream))
+            self._refuse(refusal)
+            return False
+        finally:
+            self.contested.discard(stream)
+        self._report.pulled += outcome.stored
+        self._report.reconciled.append(str(stream))
+        return True
+
+    def take_back(self, places: list[wire.BranchPlace]) -> bool:
+        """Take up again what we wrote and the peer had to refuse as a fork; whether there was any. Each once."""
+        fresh = [place for place in places if place not in self._returned]
+        for place in fresh:
+            self._returned.add(place)
+            asked = wire.Branch(epoch=place[0], scope=place[1], seq=place[2])
+            answer = self._asker.plainly("branch", asked, wire.BranchAnswer)
+            if answer.segment is None:
+                continue
+            try:
+                segment = decode_segment(answer.segment)
+                with self._replica.engine.begin() as conn:
+                    self._report.pulled += self._replica.ledger.take_back(conn, segment)
+            except SyncError as refusal:
+                refusal.data.setdefault("stream", f"{self._replica.identity.node}.{place[0]}/{place[1]}")
+                self._refuse(refusal)
+        return bool(fresh)
+
+    def _fork_point(self, stream: Stream, head: Position) -> int:
+        """The last number at which both branches have the same chain; below it they are equal."""
+        replica = self._replica
+        with replica.engine.begin() as conn:
+            ours = replica.ledger.heads(conn, [stream.scope]).get(stream)
+        low, high = 0, min(head.seq, ours.seq if ours else 0)
+        while low < high:
+            seqs = spread(low, high, wire.PROBES_MAX)
+            with replica.engine.begin() as conn:
+                mine = replica.ledger.chains_at(conn, stream, seqs)
+            their = self._probe(stream, seqs)
+            equal = [seq for seq, a, b in zip(seqs, mine, their, strict=True) if a == b]
+            low, high = max(equal, default=low), min((s for s in seqs if s not in equal), default=high + 1) - 1
+        return low
+
+    def _probe(self, stream: Stream, seqs: list[int]) -> list[bytes]:
+        asked = wire.Probe(node=stream.origin.node, epoch=stream.origin.epoch, scope=stream.scope, seqs=seqs)
+        answer = self._asker.plainly("probe", asked, wire.ProbeAnswer)
+        if len(answer.chains) != len(seqs):
+            raise AnswerCut(cause="chains")
+        return answer.chains
+
+    def _hand_over(self, stream: Stream, common: int) -> None:
+        """Give the hub our branch of somebody else's stream, before ours yields.
+
+        Of its own stream the hub takes into its current epoch what it lost. A third node's branch it refuses and keeps,
+        until that node comes and takes it up.
+        """
+        replica = self._replica
+        with replica.engine.begin() as conn:
+            last = replica.ledger.heads(conn, [stream.scope])[stream].seq
+        first = common + 1
+        while first <= last:
+            with replica.engine.begin() as conn:
+                packed = replica.ledger.pack(conn, [Range(stream, first, last)], self._pace.budget, self._peer.node)
+            if packed is None:
+                return
+            answer = self._push(packed)
+            if answer is None:
+                continue
+            for code, data in answer.refusals:
+                if code != ForkFound.code:
+                    raise decode_refusal(code, data)
+            self._report.pushed += answer.stored
+            first = packed.ranges[0].last + 1
+
+    def _fetch_branch(self, stream: Stream, common: int, theirs: Heads) -> None:
+        """Keep the hub's branch above `common`, piece by piece, as far as it stated."""
+        replica, at = self._replica, common
+        with replica.engine.begin() as conn:
+            reconciling.forget_pieces(conn, stream)
+            (chain,) = replica.ledger.chains_at(conn, stream, [common])
+        while at < theirs[stream].seq:
+            stated = theirs | {stream: Position(at, chain)}
+            answer = self._asker.plainly("pull", pull_above(stated, self._pace.budget), wire.PullAnswer)
+            pieces = [] if answer.bundle is None else self._pieces(answer.bundle, stream)
+            if not pieces:
+                raise NoProgress(peer=self._peer.node)
+            with replica.engine.begin() as conn:
+                for piece in pieces:
+                    at, chain = piece.last, replica.ledger.keep_piece(conn, piece, chain)
+
+    def _pieces(self, data: bytes, stream: Stream) -> list[Segment]:
+        try:
+            unpacked = bundle.unpack(data, self._peer.public_key, self._replica.limits)
+        except (BadSignature, Malformed) as error:
+            raise AnswerCut(cause=error.code) from error
+        return [segment for segment in unpacked.segments if segment.stream == stream]
