@@ -48,12 +48,13 @@ class Anchor:
     def examine(self, conn: Connection, identity: Identity, now: datetime) -> str | None:
         """Compare with the database and open a new epoch where they do not fit; the reason, None when all is well.
 
-        Reasons: `database_older`, `database_differs`, `anchor_missing` (missing or unreadable, though there are events
-        of our own) and `machine_changed`. The anchor is written anew either way, before the caller commits: if that
-        commit fails, the anchor names an epoch nobody knows, and the next start opens another one.
+        Reasons: `database_older`, `database_differs`, `anchor_missing` (missing or unreadable, though there was one and
+        there are events of our own) and `machine_changed`. The anchor is written anew either way, before the caller
+        commits: if that commit fails, the anchor names an epoch nobody knows, and the next start opens another one.
         """
         kept, own = self._read(), _own_heads(conn, identity)
         reason = self._suspicion(conn, identity, kept, own, now)
+        epochs.register(conn, identity, now)
         if reason is not None:
             epochs.open_new(conn, identity, reason, now)
         self.write(conn, identity)
@@ -83,7 +84,7 @@ class Anchor:
         self, conn: Connection, identity: Identity, kept: _Anchor | None, own: Heads, now: datetime
     ) -> str | None:
         if kept is None or kept.node != identity.node:
-            return "anchor_missing" if own else None
+            return "anchor_missing" if own and epochs.is_registered(conn) else None
         if not epochs.is_known(conn, identity, kept.epoch):
             return "database_older"
         for scope, (seq, chain) in kept.heads.items():

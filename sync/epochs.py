@@ -50,8 +50,19 @@ def opened(conn: Connection) -> list[OwnEpoch]:
     return [
         OwnEpoch(number=row.number, epoch=row.epoch, parent=row.parent, reason=row.reason,
                  opened_at=from_us(row.opened_us))
-        for row in conn.execute(select(t).order_by(t.c.number))
+        for row in conn.execute(select(t).where(t.c.number > 0).order_by(t.c.number))
     ]  # fmt: skip
+
+
+def is_registered(conn: Connection) -> bool:
+    """Whether the epoch of the installation was noted: from then on there is an anchor to miss."""
+    return conn.execute(select(t.c.number).where(t.c.number == 0)).first() is not None
+
+
+def register(conn: Connection, identity: Identity, now: datetime) -> None:
+    """Note the epoch of the installation as number 0; once."""
+    fresh = {"number": 0, "epoch": identity.epoch, "parent": None, "reason": "installed", "opened_us": to_us(now)}
+    conn.execute(bulk.upsert_into(conn, t).values(fresh).on_conflict_do_nothing())
 
 
 def is_known(conn: Connection, identity: Identity, epoch: str) -> bool:
@@ -68,7 +79,7 @@ def open_new(conn: Connection, identity: Identity, reason: str, now: datetime) -
 
     Raises `EpochsExhausted` when so many were opened within a day that it cannot be right.
     """
-    recent = select(func.count()).where(t.c.opened_us > to_us(now - _DAY), t.c.opened_us <= to_us(now))
+    recent = select(func.count()).where(t.c.number > 0, t.c.opened_us > to_us(now - _DAY), t.c.opened_us <= to_us(now))
     if conn.execute(recent).scalar_one() >= EPOCHS_PER_DAY_MAX:
         raise EpochsExhausted(epochs=EPOCHS_PER_DAY_MAX, reason=reason)
     parent = current(conn, identity)

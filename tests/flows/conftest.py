@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from waitress.server import create_server
 
 from config.settings import NodeRole, Settings
-from service.actions import enrolling, founding, projecting, syncing
+from service.actions import doubting, enrolling, founding, projecting, syncing
 from service.domain import facts as f
 from service.domain.people import Actor, Role
 from service.jobs import NoJobs
@@ -96,6 +96,7 @@ def ready(settings: Settings, clock: Clock) -> Node:
     node = build_node(settings, jobs=NoJobs(), now=clock)
     schema.upgrade(node.engine)
     projecting.rebuild_if_outdated(node)
+    doubting.examine(node)
     return node
 
 
