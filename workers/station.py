@@ -5,8 +5,10 @@ With LIANXIN_BROKER_URL set the threads stay away and ordinary Celery workers do
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from typing import Any, NoReturn
 
 import structlog
@@ -24,6 +26,7 @@ from workers.stopped import WSGI, sentences, stopped_app
 log = structlog.get_logger(__name__)
 
 WEB_THREADS = 4
+LEAVE_S = 5.0
 BODY_BYTES_MAX = 16 * 1024 * 1024  # waitress would buffer up to a gigabyte on the disk before asking us
 EXIT_PORT_TAKEN = 69  # EX_UNAVAILABLE
 EXIT_STOPPED_RECORDING = 74  # EX_IOERR: the service manager shows a failure, which it is
@@ -33,7 +36,8 @@ def serve(settings: Settings) -> int:
     """Run the station until it is asked to stop; gives the exit code."""
     logs.set_up(settings.role.value, settings.log_format, settings.log_level)
     quiet_celery()
-    signal.signal(signal.SIGTERM, _leave)
+    for word in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(word, _leave)
     try:
         node = open_node(settings)
     except StorageUnusable as problem:
@@ -44,7 +48,14 @@ def serve(settings: Settings) -> int:
 
 
 def _leave(*_: object) -> NoReturn:
-    """As Ctrl-C: the web server's loop ends and what stands after it is done."""
+    """The web server's loop ends and what stands after it is done.
+
+    Python drops an exception that is raised while it tidies up an object, and this one may meet such a moment: then the
+    process ends all the same, a little later. What was committed is on the disk.
+    """
+    late = threading.Timer(LEAVE_S, os._exit, [0])
+    late.daemon = True
+    late.start()
     raise SystemExit(0)
 
 

@@ -10,6 +10,8 @@ from tests.simulation.planted import PLANTED
 from tests.simulation.world import Parts, Violation, World
 
 SEEDS_MAX = 26
+# The first seed that can show a bug which needs a rare disaster: earlier ones only take time.
+FIRST_SEED = {"own past refused": 16}
 STEPS = 45
 
 
@@ -28,4 +30,4 @@ def fails(seed: int, folder: Path, parts: Parts) -> bool:
 
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_caught(bug: str, tmp_path: Path) -> None:
-    assert any(fails(seed, tmp_path, PLANTED[bug]) for seed in range(1, SEEDS_MAX)), f"{bug} was not noticed"
+    assert any(fails(seed, tmp_path, PLANTED[bug]) for seed in range(FIRST_SEED.get(bug, 1), SEEDS_MAX)), f"{bug} was not noticed"
