@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from service.actions.projecting import differences
 from service.node import Node
-from service.store import node_facts, unrecognised
+from service.store import comparing, node_facts, unrecognised
 from service.store.database import SAFE_SQLITE, sqlite_version
 from sync import acknowledged, epochs, incidents, peers
 
@@ -17,8 +17,11 @@ FREE_DISK_MIN = 200 * 2**20  # bytes; below it a PC soon cannot record
 
 
 def check(node: Node) -> list[str]:
-    """Problems found, one sentence each: chains, read tables, storage. Empty when all is well."""
-    with node.reading() as connection:
+    """Problems found, one sentence each: chains, read tables, storage. Empty when all is well.
+
+    One moment is looked at: a hub that goes on recording meanwhile must not look damaged.
+    """
+    with comparing.snapshot(node.engine) as connection:
         found = [f"stream {p.stream}, number {p.seq}: {p.fault}" for p in node.ledger.verify(connection)]
         found += [f"set aside: {q.subject}, {q.category}: {q.reason}" for q in node.ledger.quarantined(connection)]
         found += [f"incident: {i.code} in {i.stream} at number {i.seq}" for i in incidents.unresolved(connection)]

@@ -30,4 +30,6 @@ def fails(seed: int, folder: Path, parts: Parts) -> bool:
 
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_caught(bug: str, tmp_path: Path) -> None:
-    assert any(fails(seed, tmp_path, PLANTED[bug]) for seed in range(FIRST_SEED.get(bug, 1), SEEDS_MAX)), f"{bug} was not noticed"
+    assert any(fails(seed, tmp_path, PLANTED[bug]) for seed in range(FIRST_SEED.get(bug, 1), SEEDS_MAX)), (
+        f"{bug} was not noticed"
+    )
