@@ -25,7 +25,7 @@ demo: $(READY) ## a township on this machine: hub, three stations, sample town (
 
 # loadfile: one file's tests stay on one worker, so what a file prepares once is prepared once.
 test: $(READY) ## all tests, PostgreSQL and Redis included (ARGS="tests/sync -x" narrows them)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 check: $(READY) ## style, types and import directions, as CI sees them
 	$(BIN)/ruff check

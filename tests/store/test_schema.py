@@ -135,7 +135,7 @@ class PowerCut(BaseException):
     """Nothing after it runs."""
 
 
-@pytest.mark.parametrize("statements", [1, 2, 5, 12, 25, 40])
+@pytest.mark.parametrize("statements", [1, 5, 25, 40])
 def test_a_migration_that_is_cut_short_begins_again(empty: Engine, fresh: Engine, statements: int) -> None:
     left = iter(range(statements))
 
@@ -202,7 +202,7 @@ def test_every_earlier_revision_is_brought_up_to_date(empty: Engine, fresh: Engi
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
-@pytest.mark.parametrize("tables_before", [0, 1, 2])
+@pytest.mark.parametrize("tables_before", [0, 2])
 def test_an_upgrade_that_is_cut_short_begins_again(
     empty: Engine, fresh: Engine, revision: str, tables_before: int
 ) -> None:
