@@ -23,10 +23,9 @@ dev: $(READY) ## build the environment (.venv) and say how to enter it
 demo: $(READY) ## a township on this machine: hub, three stations, sample town (SCRIPTED=1 plays the story by itself)
 	@$(BIN)/python -m service.demo $(if $(SCRIPTED),--scripted)
 
-# loadfile: one file's tests stay on one worker, so what a file prepares once is prepared once. Their order is conftest's,
-# which begins with the longest files; by itself xdist would begin with those that have most tests.
+# loadfile: one file's tests stay on one worker, so what a file prepares once is prepared once.
 test: $(READY) ## all tests, PostgreSQL and Redis included (ARGS="tests/sync -x" narrows them)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 check: $(READY) ## style, types and import directions, as CI sees them
 	$(BIN)/ruff check

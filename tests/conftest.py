@@ -21,14 +21,6 @@ hypothesis.settings.register_profile("lianxin", deadline=None, derandomize=True,
 hypothesis.settings.load_profile("lianxin")
 
 
-# Files that take longest come first, so that none is left alone at the end.
-LONG = ("tests/browser/", "tests/chaos/", "tests/simulation/")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
-
-
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
     """A PostgreSQL for this test process; ready in about a second, its folder is removed at the end."""

@@ -9,7 +9,7 @@ from sync.replica import FAULT_POINTS
 from tests.simulation import invariants
 from tests.simulation.world import Violation, World
 
-SEEDS = int(os.environ.get("LIANXIN_SIM_SEEDS", "30"))
+SEEDS = int(os.environ.get("LIANXIN_SIM_SEEDS", "20"))
 FIRST_SEED = int(os.environ.get("LIANXIN_SIM_FIRST_SEED", "1"))
 STEPS = 45
 
