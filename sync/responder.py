@@ -112,10 +112,9 @@ class Responder:
                 raise PeerRevoked(node=peer.node)
             heads = {stream: head for stream, head in heads.items() if stream.origin.node == peer.node}
         equal = hello.summary == digest(heads)
-        before = peers.find_contact(conn, peer.node)
         self._note_hello(conn, envelope, hello, equal, now)
         if not equal and self.admission.is_full:
-            return self._come_back(conn, before.last_verified_at, now)
+            return self._come_back(conn, peers.find_contact(conn, peer.node).last_verified_at, now)
         if equal:
             acknowledged.acknowledge(conn, peer.node, heads, envelope.head.counter, now)
         answer = wire.HelloAnswer(
