@@ -28,8 +28,3 @@ def shared_keys(conn: Connection, now: datetime) -> frozenset[str]:
     """Peers of which two computers seem to run at once with one key: a copied disk."""
     query = select(t.c.peer).where(t.c.returns > RETURNS_OF_ONE, t.c.returned_us > to_us(now - _WITHIN)).distinct()
     return frozenset(conn.execute(query).scalars())
-
-
-def count(conn: Connection, peer: str) -> int:
-    """How many epochs this peer has shown."""
-    return len(conn.execute(select(t.c.epoch).where(t.c.peer == peer)).all())
