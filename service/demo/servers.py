@@ -168,15 +168,19 @@ class PrivateServer:
 
 
 class PrivatePostgres(PrivateServer):
-    """PostgreSQL on a Unix socket, so no port is taken; fsync stays on. As root it runs as the user nobody."""
+    """PostgreSQL on a Unix socket, so no port is taken. As root it runs as the user nobody.
+
+    `durable` is False only where no data outlives the process and no crash is played: then nothing waits for the disk.
+    """
 
     name = "postgres"
     user = "lianxin"
     database = "lianxin"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         super().__init__(folder)
         self.data = self.folder / "data"
+        self._durable = durable
         self._sockets = self.folder / "socket"
         self._short: tempfile.TemporaryDirectory[str] | None = None
         self._programs: Path | None = None
@@ -272,7 +276,7 @@ class PrivatePostgres(PrivateServer):
             "listen_addresses": "",
             "unix_socket_directories": f'"{self._sockets}"',
             "port": "5432",
-            "fsync": "on",
+            "fsync": "on" if self._durable else "off",
             "timezone": "UTC",
             "log_timezone": "UTC",
         }
