@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from service.demo.servers import major_version, postgres_programs
+from service.demo.programs import major_version, postgres_programs
 from service.store.database import sqlite_version
 
 HERE = Path(__file__).parent

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from bench import copy_peer, facts
 from service.actions.syncing import hub_transport, replica
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import Township
 from service.node import Node
 from service.store import tables

@@ -25,7 +25,8 @@ import zstandard
 from sqlalchemy import Engine, create_engine
 
 from bench import copy_peer
-from service.demo.servers import PrivatePostgres, free_port
+from service.demo.private_server import free_port
+from service.demo.servers import PrivatePostgres
 from sync import bundle, peers
 from sync.enrolment import enrol, issue_code
 from sync.errors import LinkError, SyncError, encode_error
