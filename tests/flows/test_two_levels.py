@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ from service.store import sums_queries
 from sync import epochs, peers
 from sync.errors import SyncError, Unreachable
 from sync.events import Scope
-from tests.flows.conftest import ADMIN, CLERK, HEAD, LIAISON, VILLAGE, Clock, ready
+from tests.flows.conftest import ADMIN, CLERK, HEAD, LIAISON, MONDAY, VILLAGE, Clock, ready
 from tests.flows.test_offline_week import CANARY, register
 from tests.flows.test_restored import hub_put_back, hub_tables
 from tests.flows.two_levels import (
@@ -48,8 +47,6 @@ from tests.flows.two_levels import (
     open_all,
     settings,
 )
-
-MONDAY = datetime(2026, 9, 14, 1, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +130,8 @@ def test_sums_go_up_from_both_townships_and_nothing_but_sums(county: County) -> 
     assert (sums.stations_open, sums.receptions_held, sums.reception_visitors) == (1, 1, 12)
     assert (sums.opinions_received, sums.answered_on_time, sums.open_in_term) == (2, 1, 1)
     assert (sums.answered_late, sums.open_overdue, sums.rated, sums.satisfied) == (0, 0, 1, 1)
-    assert sums.villages == len(hub.town(hub.engine.connect()).areas)
+    with hub.reading() as connection:
+        assert sums.villages == len(hub.town(connection).areas)
     other = county.sums(PINGSHANG)
     assert other is not None
     assert (other.opinions_received, other.receptions_held) == (0, 0)
@@ -197,19 +195,18 @@ def test_a_notice_of_the_county_reaches_both_townships_and_its_calendar_rules_ne
 
 def test_a_county_that_is_down_harms_no_township(county: County) -> None:
     hub = county.towns[QIANKENG]
-    county.lines.county.line.cut()
-    opinion = register_at_station(county)
-    answered(county, opinion)
-    county.sum_up(QIANKENG)
-    assert syncing.exchange_if_due(hub) is None
-    with hub.reading() as connection:
-        state = syncing.sync_state(hub, connection)
-    assert state is not None
-    assert (state.unsent, state.verified, state.reason) == (1, False, "unreachable")
-    with pytest.raises(Unreachable):
-        syncing.exchange_now(hub)
-    assert county.hear_station()
-    county.lines.county.line.mend()
+    with county.lines.county.cut():
+        opinion = register_at_station(county)
+        answered(county, opinion)
+        county.sum_up(QIANKENG)
+        assert syncing.exchange_if_due(hub) is None
+        with hub.reading() as connection:
+            state = syncing.sync_state(hub, connection)
+        assert state is not None
+        assert (state.unsent, state.verified, state.reason) == (1, False, "unreachable")
+        with pytest.raises(Unreachable):
+            syncing.exchange_now(hub)
+        assert county.hear_station()
     assert county.exchange(QIANKENG)[0].verified
     assert county.sums(QIANKENG) == county.sums(QIANKENG, at=hub)
 
@@ -304,14 +301,13 @@ def test_papers_are_numbered_as_ever_once_the_stations_agree_whatever_the_county
     opinion = register_at_station(county)
     with hub.engine.begin() as connection:
         epochs.open_new(connection, hub.identity, "database_older", county.clock.now)
-    county.lines.county.line.cut()
-    county.clock.go_on(minutes=1)
-    county.hear_station()
-    assert county.hear_station()
-    with hub.unit(CLERK) as unit:
-        order = routing.Dispatch(unit="water", requirement="疏通", duty_basis="职责")
-        assert routing.dispatch(unit, opinion, order) == "JB-2026-0001"
-    county.lines.county.line.mend()
+    with county.lines.county.cut():
+        county.clock.go_on(minutes=1)
+        county.hear_station()
+        assert county.hear_station()
+        with hub.unit(CLERK) as unit:
+            order = routing.Dispatch(unit="water", requirement="疏通", duty_basis="职责")
+            assert routing.dispatch(unit, opinion, order) == "JB-2026-0001"
 
 
 def test_where_there_is_no_line_the_stick_carries_enrolment_sums_and_notices(tmp_path: Path, lines: Lines) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ class Switchboard:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         assert self._app is not None
         return self._app(environ, start_response)
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        """Nobody answers at the address meanwhile."""
+        self.line.cut()
+        try:
+            yield
+        finally:
+            self.line.mend()
 
     def put_through(self, hub: Node) -> None:
         app = Flask(hub.settings.town)
