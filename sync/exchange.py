@@ -157,7 +157,7 @@ class _Conversation:
             )  # fmt: skip
 
     def _adopt_grants(self, answer: wire.HelloAnswer) -> bool:
-        """Our scopes are the hub's to decide, save what we keep; whether they changed. What we may read, it may write."""
+        """Our scopes are the hub's to decide, save what we keep; whether they changed. We read what it writes."""
         peer = self._peer
         if not peer.introduces:
             return False
