@@ -83,10 +83,12 @@ def levels(conn: Connection, peer: str) -> Heads:
 
 
 def unsent(conn: Connection, identity: Identity, peer: Peer) -> Unsent:
-    """Own events above what the peer stated. For a hub (`introduces`) also those it does not let us send: they wait."""
+    """Own events above what the peer stated. Of what is meant for a hub (`introduces`) also those it does not let us
+    send: they wait.
+    """
     rows = [
         row for row in conn.execute(_WAITING, {"own": identity.node, "peer": peer.node})
-        if peer.introduces or within(row.scope, peer.read_scopes)
+        if within(row.scope, peer.read_scopes) or (peer.introduces and peer.is_meant_for(Scope(row.scope)))
     ]  # fmt: skip
     oldest = min((row.received_us for row in rows), default=None)
     return Unsent(sum(row.lacking for row in rows), None if oldest is None else from_us(oldest))

@@ -67,6 +67,14 @@ class Peer:
         scopes = sorted({*self.read_scopes, *self.write_scopes})
         return tuple(s for s in scopes if not within(s, tuple(other for other in scopes if other != s)))
 
+    def is_meant_for(self, scope: Scope) -> bool:
+        """Whether what we write there is meant for this peer: the scope lies in a tree that both have a part in.
+
+        A hub that is a node of the level above writes most of what it writes in a tree of its own.
+        """
+        trees = {tree_of(shared) for shared in self.shared_scopes}
+        return not trees or tree_of(scope) in trees
+
     def may_write(self, stream: Stream) -> bool:
         """Own streams within its write scopes; anybody's proven streams within what both share.
 
@@ -81,6 +89,11 @@ class Peer:
         may_have_lost = self.introduces or stream.origin.node == self.node
         scopes = self.shared_scopes if may_have_lost else self.read_scopes
         return within(stream.scope, scopes)
+
+
+def tree_of(scope: Scope) -> str:
+    """The first segment of a path: the tree it grows in."""
+    return scope.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,12 +307,12 @@ def was_ever_verified(conn: Connection) -> bool:
     return conn.execute(verified).first() is not None
 
 
-def all_verified_since(conn: Connection, instant: datetime) -> bool:
-    """Whether every peer whose key is good was found equal after this instant."""
+def all_verified_since(conn: Connection, instant: datetime, tree: str) -> bool:
+    """Whether every peer whose key is good, and that has a part in this tree, was found equal after this instant."""
     t, c = sync_peers.c, sync_contacts.c
     verified = select(c.peer).where(c.last_verified_us > to_us(instant))
-    waiting = select(t.node).where(t.revoked_after.is_(None), t.node.not_in(verified))
-    return conn.execute(waiting.limit(1)).first() is None
+    waiting = select(sync_peers).where(t.revoked_after.is_(None), t.node.not_in(verified))
+    return not any(_peer(row).is_meant_for(Scope(tree)) for row in conn.execute(waiting))
 
 
 def _contact(row: Any) -> Contact:

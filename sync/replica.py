@@ -1,6 +1,6 @@
 """What both halves of a conversation work on: one node's database, ledger and key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 
 from sync import epochs, erasing, peers, wire
 from sync.blobs import BlobStore
-from sync.events import to_us, within
+from sync.events import Scope, to_us, within
 from sync.identity import Identity
 from sync.ledger import Ledger
 from sync.limits import HEADS_MAX, Limits
@@ -65,6 +65,12 @@ class Replica:
     info: NodeInfo = field(default_factory=NodeInfo)
     reached: Callable[[str], None] = _pass
     blobs: BlobStore | None = None
+    keeps: Scope | None = None  # what lies within goes to no hub above, and none writes there, whatever it grants
+
+    def offered(self, scopes: Sequence[Scope]) -> tuple[Scope, ...]:
+        """What we share of the scopes that a hub above grants; also nothing that contains what we keep."""
+        kept = self.keeps
+        return tuple(one for one in scopes if kept is None or not (within(one, (kept,)) or within(kept, (one,))))
 
     def shared_heads(self, conn: Connection, peer: Peer) -> Heads:
         """Heads of everything both sides compare, derived from what lies here."""
