@@ -102,7 +102,9 @@ class BlobFiles:
             self.whole(digest).replace(part)
 
     def remove(self, digest: bytes) -> None:
-        for path in (self.whole(digest), self.part(digest)):
+        """Nothing of it is left, not even what was being written when the power failed."""
+        part = self.part(digest)
+        for path in (self.whole(digest), part, *part.parent.glob(f"{part.name}.*.new")):
             path.unlink(missing_ok=True)
 
     def _place(self, path: Path, digest: bytes) -> None:

@@ -129,14 +129,22 @@ class BlobStore:
         self._complete(conn, digest, size, chunk_hashes(content))
         return digest
 
-    def refer(self, conn: Connection, scope: Scope, digest: bytes, size: int, media_type: str) -> None:
-        """An event in this scope refers to this content. May be said any number of times."""
+    def refer(
+        self, conn: Connection, scope: Scope, digest: bytes, size: int, media_type: str, *, again: bool = False
+    ) -> None:
+        """An event in this scope refers to this content. May be said any number of times.
+
+        `again`: the application knows that this reference stands, so content that was erased is wanted after all.
+        """
         row, fits = self._locked(conn, digest), 0 < size <= BLOB_BYTES_MAX or digest == EMPTY
         if row is None:
             state = BlobState.REFERENCED if fits else BlobState.REFUSED
             self._insert(conn, digest, size if fits else 0, media_type, state)
         elif row.state == BlobState.REFUSED and fits:  # who referred to it first stated a wrong size
             self._set_state(conn, digest, BlobState.REFERENCED)
+        elif row.state == BlobState.ERASED and again and fits:
+            again_wanted = {"size": size, "media_type": media_type[:100], "state": BlobState.REFERENCED.value}
+            conn.execute(update(t).where(t.c.digest == digest).values(again_wanted))
         if row is None and digest == EMPTY:
             self.add(conn, b"", media_type)  # nothing has to travel
         statement = bulk.upsert_into(conn, blob_scopes).on_conflict_do_nothing()
@@ -146,13 +154,19 @@ class BlobStore:
         """Remove the content and never take it again, whoever sends it. May be said of content that is not here.
 
         Who erases the event that refers to it must say this, too: afterwards nobody can tell what it referred to.
+        Scopes that referred to it stay noted: their peers are told that it was erased, and stop sending.
         """
         if self._locked(conn, digest) is None:
             self._insert(conn, digest, 0, "", BlobState.ERASED)
         values = {"state": BlobState.ERASED.value, "hashes": None, "completed_us": None}
         conn.execute(update(t).where(t.c.digest == digest).values(values))
         conn.execute(delete(blob_chunks).where(blob_chunks.c.digest == digest))
+        conn.execute(delete(blob_holders).where(blob_holders.c.digest == digest))
         self.files.remove(digest)
+
+    def unrefer(self, conn: Connection, scope: Scope, digest: bytes) -> None:
+        """No event in this scope refers to this content any more; its peers may not have it any longer."""
+        conn.execute(delete(blob_scopes).where(blob_scopes.c.digest == digest, blob_scopes.c.scope == scope))
 
     # --- looking -------------------------------------------------------------------------------------------------
 

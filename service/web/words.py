@@ -327,6 +327,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "reopen_window_over": N_("申请重新办理的期限已于 %(last)s 届满。"),
         "not_yet_replied": N_("意见还没有答复,暂不能评价或申请重新办理。"),
         "hub_only": N_("此步骤只能在乡镇枢纽办理。"),
+        "attachments_erased": N_("来访人的个人信息和附件已按本人要求删除,这件意见不能再添加附件。"),
         "locked_category": N_("检举控告、涉法涉诉类意见不得交办或转交,请作解释说明并告知渠道。"),
         "registered_before": N_("这份意见已经登记过,没有重复登记。"),
         "not_allowed": N_("您的角色不能办理此步骤。"),
