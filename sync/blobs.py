@@ -23,6 +23,7 @@ from sync import bulk
 from sync.blob_files import BlobFiles, chunk_bytes, chunk_count, chunk_hashes, digest_of
 from sync.errors import BlobErased, BlobNotReferred, ChunkDamaged, Malformed, NoSpace, TooLarge
 from sync.events import DIGEST_BYTES, Scope, from_us, to_us, within
+from sync.identity import Vault
 from sync.limits import BLOB_BYTES_MAX, CHUNK_BYTES, Limits
 from sync.tables import blob_chunks, blob_holders, blob_scopes
 from sync.tables import blobs as t
@@ -103,8 +104,9 @@ class BlobStore:
         now: Callable[[], datetime],
         limits: Limits | None = None,
         free_bytes: Callable[[], int] | None = None,
+        vault: Vault | None = None,
     ) -> None:
-        self.files = BlobFiles(folder, free_bytes)
+        self.files = BlobFiles(folder, free_bytes, vault)
         self._now = now
         self._limits = limits or Limits()
 
@@ -121,7 +123,7 @@ class BlobStore:
         row = self._locked(conn, digest)
         if row is not None and row.state == BlobState.ERASED:
             raise BlobErased(digest=digest.hex())
-        if not self.files.has_whole(digest, size):
+        if self.files.read_whole(digest, size) is None:  # a file that is there may have been sealed under a lost key
             self.require_space(size)
             self.files.write_whole(digest, content)
         if row is None:
@@ -186,7 +188,7 @@ class BlobStore:
         blob = self.find(conn, digest)
         if blob is None or blob.state is not BlobState.COMPLETE:
             return None
-        content = self.files.read_whole(digest)
+        content = self.files.read_whole(digest, blob.size)
         return content if content is not None and digest_of(content) == digest else None
 
     def referring(self, conn: Connection, digest: bytes) -> list[Scope]:
@@ -286,7 +288,7 @@ class BlobStore:
         if row is None or row.state not in (*LACKING, *AT_HAND) or row.hashes is None:
             return None if row is None else _blob(row, frozenset())
         if row.state == BlobState.COMPLETE:
-            self.files.reopen(digest)
+            self.files.reopen(digest, row.size)
             here: Iterable[int] = range(chunk_count(row.size))
         else:
             here = self._chunks_here(conn, [digest]).get(digest, frozenset())
@@ -326,15 +328,24 @@ class BlobStore:
 
     def sweep(self, conn: Connection) -> Swept:
         """Look for references without content and content without reference. May run at any time, on any node."""
-        lost = [bytes(row.digest) for row in conn.execute(select(t).where(t.c.state.in_(AT_HAND))) if self._gone(row)]
+        # Without their key, as after a new installation on the old disk, files are there and cannot be read.
+        key_fits = self.files.key_fits()
+        rows = conn.execute(select(t).where(t.c.state.in_(AT_HAND))).all()
+        lost = [bytes(row.digest) for row in rows if self._gone(row) or not (key_fits or self._opens(row))]
         for digest in lost:
             self.look_again(conn, digest)
+        for row in rows:
+            self.files.seal_plain(row.digest, row.size)
+        self.files.note_key()
         return Swept(missing=tuple(self._missing(conn)), lost=tuple(lost), removed=self._remove_unreferred(conn))
 
     def _gone(self, row: Row[Any]) -> bool:
         if row.state == BlobState.COMPLETE:
             return not self.files.has_whole(row.digest, row.size)
         return not self.files.has_part(row.digest)
+
+    def _opens(self, row: Row[Any]) -> bool:
+        return self.files.read_chunk(row.digest, 0, row.size) is not None
 
     def _missing(self, conn: Connection) -> Iterator[Missing]:
         referred = select(blob_scopes.c.digest)
