@@ -213,6 +213,20 @@ class BlobStore:
         )
         return self._in_state(conn, AT_HAND, scopes, t.c.digest.not_in(held))
 
+    def standing_in(self, conn: Connection, scopes: tuple[Scope, ...], at_most: int) -> list[Blob]:
+        """How content that events in these scopes refer to stands here: what is lacking first, then the newest."""
+        lacking = self.lacking(conn, scopes)
+        query = (
+            select(t.c.digest, blob_scopes.c.scope)
+            .join(blob_scopes, blob_scopes.c.digest == t.c.digest)
+            .where(t.c.state.not_in(LACKING))
+            .order_by(func.coalesce(t.c.completed_us, t.c.added_us).desc(), t.c.digest)
+        )
+        settled = (bytes(row.digest) for row in conn.execute(query) if within(row.scope, scopes))
+        named = list(dict.fromkeys((*lacking, *settled)))[:at_most]
+        found = {blob.digest: blob for blob in self.find_all(conn, named)}
+        return [found[digest] for digest in named if digest in found]
+
     def mark(self, conn: Connection) -> int:
         """A number that grows whenever content was completed here."""
         return conn.execute(select(func.max(t.c.completed_us))).scalar() or 0

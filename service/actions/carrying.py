@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -35,7 +36,8 @@ def take_away(node: Node, actor: Actor, folder: str, station: str = "") -> list[
     place = place_of(folder)
     written = [export(replica(node), peer, place) for peer in _receivers(node, station)]
     for one in written:
-        log.info("stick.written", peer=one.peer, files=one.files, events=one.events, new_events=one.new_events)
+        log.info("stick.written", peer=one.peer, files=one.files, events=one.events, new_events=one.new_events,
+                 contents=one.contents, contents_left=one.contents_left)  # fmt: skip
     return written
 
 
@@ -50,12 +52,13 @@ def bring_back(
     try:
         ours = replica(node)
         responder = Responder(ours) if node.is_hub else None
-        report = import_(ours, place_of(folder), progress=progress, responder=responder)
+        fold = partial(projecting.sweep, node)  # also at a hub: attached content waits for the record that names it
+        report = import_(ours, place_of(folder), progress=progress, responder=responder, fold=fold)
     finally:
         _fold(node)
     if report.enrolled:
         announce_enrolled(node)
-    log.info("stick.read", senders=report.senders, files=report.files, stored=report.stored,
+    log.info("stick.read", senders=report.senders, files=report.files, stored=report.stored, contents=report.contents,
              problems=[problem.code for problem in report.problems])  # fmt: skip
     return report
 
