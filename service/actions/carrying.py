@@ -14,13 +14,12 @@ import structlog
 
 from config import jobs
 from config.settings import Settings
-from service.actions import projecting
+from service.actions import projecting, replacing
 from service.actions.syncing import NoHub, announce_enrolled, replica
 from service.domain.people import Actor, Step
 from service.domain.refusals import Invalid, NotFound
 from service.node import Node
 from sync import peers
-from sync.exchange import Responder
 from sync.peers import Contact, Peer
 from sync.stick import Exported, Imported, Progress, export, import_
 
@@ -51,7 +50,7 @@ def bring_back(
     actor.require(Step.CARRY_STICK)
     try:
         ours = replica(node)
-        responder = Responder(ours) if node.is_hub else None
+        responder = replacing.responder(node) if node.is_hub else None
         fold = partial(projecting.sweep, node)  # also at a hub: attached content waits for the record that names it
         report = import_(ours, place_of(folder), progress=progress, responder=responder, fold=fold)
     finally:

@@ -14,14 +14,13 @@ from pydantic import SecretStr
 from waitress.server import create_server
 
 from config.settings import NodeRole, Settings
-from service.actions import doubting, enrolling, founding, projecting, syncing
+from service.actions import doubting, enrolling, founding, projecting, replacing, syncing
 from service.domain import facts as f
 from service.domain.people import Actor, Role
 from service.jobs import NoJobs
 from service.node import Node, build_node
 from service.store import schema
 from service.web import sync_api
-from sync.exchange import Responder
 from sync.limits import Limits
 
 TOWN, VILLAGE = "445222113", "445222113201"
@@ -119,7 +118,7 @@ def township(tmp_path: Path, postgres_url: str) -> Iterator[Township]:
     hub = ready(settings, clock)
     found_town(hub)
     app = Flask("hub")
-    app.register_blueprint(sync_api.blueprint(hub, Responder(syncing.replica(hub)), Limits()))
+    app.register_blueprint(sync_api.blueprint(hub, replacing.responder(hub), Limits()))
     line = Line(app)
     line.mend()
     town = Township(clock=clock, hub=hub, line=line, folder=tmp_path)
