@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from config import jobs
 from service.actions import carrying, replacing
-from service.actions.syncing import exchange_now, hub_transport, replica
+from service.actions.syncing import HUB_URL, exchange_now, hub_transport, replica
 from service.domain.people import Actor, Step
 from service.domain.refusals import NotFound, Refused
 from service.node import Node
@@ -33,26 +34,31 @@ def create_code(unit: Unit, station_code: str, replaces: str = "") -> str:
     )  # fmt: skip
 
 
-def enrol(node: Node, code: str) -> str:
+def enrol(node: Node, code: str, *, address: str = "", fetch: bool = True) -> str:
     """Enrol this station, then fetch what the hub has for it; gives the station's code.
 
-    Safe to repeat with the same code. Raises SyncError (the code is wrong, the hub cannot be reached), NoHub, Refused
-    when this node serves a station already.
+    `address` is where the hub answers, kept once it has proved with the code that it is the hub; without `fetch` the
+    history is left to the next exchange, which is asked for at once. Safe to repeat with the same code.
+
+    Raises SyncError (the code is wrong, the hub cannot be reached), NoHub, Refused when this node serves a station.
     """
     if node.station is not None:
         raise Refused("enrolled_before", None, station=node.station)
-    transport = hub_transport(node.settings)
+    transport = hub_transport(node, address)
     try:
         enrolled = enrol_at_hub(replica(node), transport, code)
     finally:
         transport.close()
-    _remember(node, enrolled)
-    _first_exchange(node)
+    _remember(node, enrolled, address)
+    if fetch:
+        _first_exchange(node)
+    else:
+        node.jobs.request(jobs.EXCHANGE)
     return enrolled.name
 
 
-def enrol_by_stick(node: Node, actor: Actor, code: str, folder: str) -> str | None:
-    """Enrol this station without any line; gives the station's code.
+def enrol_by_stick(node: Node, actor: Actor, code: str, folder: str, *, address: str = "") -> str | None:
+    """Enrol this station without any line; gives the station's code. `address` is kept for when there is one.
 
     None when the request lies on the stick now: it is carried to the hub, imported there, and this is done again with
     the same code. Raises SyncError by name, NotAllowed, Invalid, Refused as in `enrol`.
@@ -63,13 +69,15 @@ def enrol_by_stick(node: Node, actor: Actor, code: str, folder: str) -> str | No
         enrolled = sync_stick.enrol_by_stick(replica(node), carrying.place_of(folder), code)
     except StickAnswerMissing:
         return None
-    _remember(node, enrolled)
+    _remember(node, enrolled, address)
     carrying.bring_back(node, actor, folder)
     return enrolled.name
 
 
-def _remember(node: Node, enrolled: Enrolled) -> None:
+def _remember(node: Node, enrolled: Enrolled, address: str) -> None:
     with node.engine.begin() as connection:
+        if address:
+            node_facts.put(connection, HUB_URL, address)
         node_facts.put(connection, "station", enrolled.name)
         node_facts.put(connection, "hub_node", enrolled.hub.node)
 

@@ -193,6 +193,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "field": {
         "erase_reason": N_("删除理由"),
         "withdraw_reason": N_("停用理由"),
+        "hub_address": N_("乡镇服务器的地址"),
+        "join_code": N_("接入码"),
         "late_reason": N_("不收下的理由"),
         "sure": N_("确认删除"),
         "username": N_("账号"),
@@ -333,6 +335,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "not_allowed": N_("您的角色不能办理此步骤。"),
         "wrong_state": N_("此意见目前的状态不能办理此步骤,可能已有人办理。"),
         "not_found": N_("没有找到所要的内容。"),
+        "not_an_address": N_("“%(field)s”应像 https://renda.example.cn 这样,中间没有空格。"),
+        "enrolled_before": N_("这台电脑已经接入“%(station)s”站。"),
         "not_a_folder": N_("请选择U盘,或填写U盘的完整路径。"),
         "invalid_form": N_("请按提示修改后再提交。"),
         "not_yourself": N_("不能停用自己的账号。"),

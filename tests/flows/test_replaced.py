@@ -33,7 +33,7 @@ def withdrawals(node: Node) -> list[tuple[str, str, str]]:
 
 
 def enrolling_again(node: Node, code: str) -> bool:
-    transport = syncing.hub_transport(node.settings)
+    transport = syncing.hub_transport(node)
     try:
         return enrol(syncing.replica(node), transport, code).name == "qd"
     finally:
