@@ -220,6 +220,11 @@ def admit(
     return _peer(row)
 
 
+def lock(conn: Connection, node: str) -> None:
+    """Hold the peer's row until the transaction ends, as every request of it does: stick and line take turns."""
+    conn.execute(_ONE_LOCKED, {"of_node": node})
+
+
 def speaks_in(conn: Connection, node: str, epoch: str) -> bool:
     """Whether this is the epoch in which the peer has last spoken to us; True before it has."""
     current = conn.execute(select(sync_peers.c.epoch).where(sync_peers.c.node == node)).scalar()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 from werkzeug.wrappers import Response
@@ -31,6 +31,7 @@ from sync.tables import ledger_streams
 
 TRIES = "20 per minute"  # codes are too long to guess; this keeps a stuck key from filling the hub's log
 ADDRESS_MAX = 300
+JOINED = "joined"  # in the session
 AT_THE_PC = Actor(account="setup", name="本机", role=Role.ADMIN)
 _PROXIED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -79,7 +80,7 @@ def _require_open() -> None:
 @pages.get("")
 def show() -> Response | tuple[str, int]:
     if desk.node().station is not None:
-        return redirect(url_for("auth.start"))
+        return redirect(url_for("auth.login"))
     _require_open()
     return _page(Form.received(hub_address=hub_url(desk.node()) or "", join_code="", folder="", stick=""), Outcome())
 
@@ -93,7 +94,7 @@ def by_line() -> Response | tuple[str, int]:
         address = _address(form)
         try:
             enrolling.enrol(desk.node(), _code(form), address=address, fetch=False)
-            return redirect(url_for("joining.joined"))
+            return _joined()
         except SyncError as error:
             outcome.problem = _said(error, words.sync_error(error.code))
             outcome.try_stick = isinstance(error, LinkError)
@@ -111,21 +112,21 @@ def by_stick() -> Response | tuple[str, int]:
         try:
             station = enrolling.enrol_by_stick(desk.node(), AT_THE_PC, _code(form), folder, address=address)
             if station is not None:
-                return redirect(url_for("joining.joined"))
+                return _joined()
             outcome.carried = True
         except SyncError as error:
             outcome.problem = _said(error, words.stick_problem(error))
     if desk.node().station is not None:  # enrolled, and only the rest of the stick could not be read
-        return redirect(url_for("joining.joined"))
+        return _joined()
     return _page(form, outcome)
 
 
 @pages.get("/joined")
 def joined() -> Response | str:
-    """How far the station's history has come; refreshed by the browser, without a script."""
+    """How far the station's history has come, for the browser that joined; refreshed without a script."""
     node = desk.node()
-    if node.station is None or not (desk.signed_in() or _may_join()):
-        return redirect(url_for("auth.start"))
+    if node.station is None or not (desk.signed_in() or session.get(JOINED)):
+        return redirect(url_for("auth.login"))
     with desk.looking() as look:
         contact = next(iter(peers.contacts(look.connection).values()), None)
         records = look.connection.execute(select(func.coalesce(func.sum(ledger_streams.c.seq), 0))).scalar_one()
@@ -137,6 +138,11 @@ def joined() -> Response | str:
         "station/joined.html", name=name, code=node.station, records=records, complete=complete, accounts=accounts,
         problem=words.sync_error(reason) if reason and not complete else "",
     )  # fmt: skip
+
+
+def _joined() -> Response:
+    session[JOINED] = True
+    return redirect(url_for("joining.joined"))
 
 
 def _address(form: Form) -> str:

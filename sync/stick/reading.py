@@ -179,6 +179,7 @@ class _Import:
         if peer.revoked_after is not None:
             return one
         with replica.engine.begin() as conn:
+            peers.lock(conn, peer.node)
             is_news = self._is_news(conn, one)
             if is_news:
                 take_standings(conn, replica, peer, one.manifest)
@@ -313,6 +314,7 @@ class _Import:
         replica, peer, now_us = self._replica, one.peer, to_us(self._replica.now())
         said_us = min(one.head.clock_us, now_us)
         with replica.engine.begin() as conn:
+            peers.lock(conn, peer.node)
             self._acknowledge(conn, one)
             known = peers.find_contact(conn, peer.node).last_contact_at
             said: dict[str, int | float | str | None] = {"stick_read_us": now_us}

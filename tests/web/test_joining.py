@@ -107,7 +107,7 @@ def test_once_joined_the_page_is_gone(pc: Browser, fresh: Node, code: str, line:
     form = pc.form("/join")
     join(pc, code)
     assert pc.get("/").location == "/login"
-    assert pc.get("/join").location == "/"
+    assert pc.get("/join").location == "/login"
     again = pc.client.post("/join/line", data={**form, "hub_address": "https://elsewhere.example", "join_code": code})
     assert again.status_code == 404
     assert syncing.hub_url(fresh) == ADDRESS
@@ -205,6 +205,6 @@ def test_a_hub_and_an_enrolled_station_have_no_such_page(
     hub_app: Flask, at_station: Callable[[str], Browser], township: Township
 ) -> None:
     assert Browser(hub_app).get("/join").status_code == 404
-    assert at_station("liaison").get("/join").location == "/"
+    assert at_station("liaison").get("/join").location == "/login"
     with township.station.reading() as connection:
         assert node_facts.get(connection, syncing.HUB_URL) is None
