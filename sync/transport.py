@@ -5,7 +5,7 @@ page, a proxy's error page, the peer's own refusal.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -150,9 +150,18 @@ def _arrived(response: requests.Response) -> bytes:
 
 
 def _link_error(error: requests.RequestException) -> LinkError:
+    """By what stands behind it: a request that could not be sent in time comes as a broken connection."""
     name = type(error).__name__
     if isinstance(error, requests.exceptions.SSLError):
         return TlsFailed(cause=name)
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or any(isinstance(one, TimeoutError) for one in _behind(error)):
         return TimedOut(cause=name)
     return Unreachable(cause=name)
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from; urllib3 also hides causes among the arguments."""
+    yield error
+    for inner in (error.__context__, *error.args):
+        if isinstance(inner, BaseException):
+            yield from _behind(inner)
