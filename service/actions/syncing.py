@@ -5,9 +5,11 @@ When it is due says `scheduling`. A failure is retried by itself; nothing is eve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -47,7 +49,9 @@ class NoHub(Refused):
 class SyncState:
     """What the sync page says. `verified` only when both ends derived the same digest and nothing was recorded since.
 
-    `reason` is the code of what blocks, "" when nothing does; `retry_at` when the next attempt comes by itself.
+    `reason` is the code of the error that blocks, "" when there is none; `why` says in any case why it is not verified.
+    `blocked` are the error's particulars. `next_at`: when it is tried by itself, None when nothing is in the way, or
+    when nothing is ever tried (`why` "stick_only").
     """
 
     hub: str
@@ -57,8 +61,12 @@ class SyncState:
     last_verified_at: datetime | None
     verified: bool
     reason: str
+    why: str
+    blocked: Mapping[str, Any]
     failed_at: datetime | None
-    retry_at: datetime | None
+    next_at: datetime | None
+    stick_written_at: datetime | None
+    stick_read_at: datetime | None
     clock_offset_s: float | None
     pending: int
     quarantined: int
@@ -153,13 +161,29 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
         return None
     contact = peers.find_contact(connection, hub.node)
     unsent = acknowledged.unsent(connection, node.identity, hub)
+    verified = _verified(contact, unsent.count)
+    next_at = scheduling.next_try_at(node, connection, contact)
     return SyncState(
         hub=hub.name, unsent=unsent.count, oldest_unsent_at=unsent.oldest_at,
         last_contact_at=contact.last_contact_at, last_verified_at=contact.last_verified_at,
-        verified=_verified(contact, unsent.count), reason=contact.last_error_code or "",
-        failed_at=contact.last_error_at, retry_at=scheduling.next_try_at(node, connection, contact), clock_offset_s=contact.offset_s,
-        pending=node.ledger.pending_count(connection), quarantined=len(node.ledger.quarantined(connection)),
+        verified=verified, reason=contact.last_error_code or "",
+        why="" if verified else _why(node, contact, unsent.count, next_at), blocked=contact.last_error_data or {},
+        failed_at=contact.last_error_at, next_at=next_at if next_at and next_at > node.now() else None,
+        stick_written_at=contact.stick_written_at, stick_read_at=contact.stick_read_at,
+        clock_offset_s=contact.offset_s, pending=node.ledger.pending_count(connection),
+        quarantined=len(node.ledger.quarantined(connection)),
     )  # fmt: skip
+
+
+def _why(node: Node, contact: Contact, unsent: int, next_at: datetime | None) -> str:
+    """A code for every moment at which something waits: an error's, or that of a state which passes by itself."""
+    if node.settings.hub_url is None:
+        return "stick_only"
+    if contact.last_error_code:
+        return contact.last_error_code
+    if next_at is not None and next_at > node.now():
+        return "starting"
+    return "queued" if unsent else "unverified"
 
 
 @dataclass(frozen=True, slots=True)

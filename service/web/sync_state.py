@@ -6,12 +6,14 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from service.actions import housekeeping
 from service.actions.syncing import check_codes, request_exchange
 from service.domain.people import Step
 from service.store import aside_queries, station_queries, unrecognised
 from service.store.aside_queries import Decision
-from service.web import desk
+from service.web import desk, presenting
 from service.web.desk import Look
+from service.web.sync_reasons import REASONS
 from service.web.words import N_
 
 WAITING_SHOWN = 50
@@ -34,8 +36,12 @@ def show() -> str:
         limit_s = look.policy.limits.clock_offset_s
         unknown = unrecognised.count(look.connection)
         decisions = _decisions(look)
+        state = presenting.page_look().exchange
+        blocking = station_queries.blocking(look.connection, node.identity, state.blocked) if state else None
+    troubles = housekeeping.health(node).warnings
     return render_template(
         "station/sync.html", codes=codes, waiting=waiting, doubts=doubts, limit_s=limit_s,
+        blocking=blocking or (waiting.rows[0] if waiting.rows else None), troubles=[t for t in troubles if t in REASONS],
         hub_url=node.settings.hub_url, unknown=unknown, decisions=decisions,
         may_open=desk.actor().may(Step.SEE_OPINIONS), may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip

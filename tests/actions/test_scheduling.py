@@ -147,7 +147,8 @@ def test_stations_that_failed_together_do_not_return_together(station: Station) 
         station.fails(Unreachable())
     pauses = []
     for number in range(20):
-        station.node.identity = replace(station.node.identity, node=f"{number:016x}")
+        origin = replace(station.node.identity.origin, node=f"{number:016x}")
+        station.node.identity = replace(station.node.identity, origin=origin)
         pauses.append(station.waits())
     assert max(pauses) - min(pauses) > timedelta(seconds=60)
     assert len({pause // timedelta(seconds=10) for pause in pauses}) >= 10
