@@ -38,7 +38,7 @@ from service.demo.township import HUB, Township
 from service.node import Node
 from sync import peers
 from sync.enrolment import enrol, issue_code
-from sync.errors import PeerBusy, SyncError
+from sync.errors import PeerBusy, PeerFailed, SyncError
 from sync.events import Origin, Scope
 from sync.exchange import exchange
 from sync.identity import Identity
@@ -86,7 +86,7 @@ class Counted:
         try:
             return self._inner.post(verb, body)
         except SyncError as error:
-            self._told.server_errors += error.status >= 500 and "status" in error.data or isinstance(error, PeerBusy)
+            self._told.server_errors += isinstance(error, PeerBusy | PeerFailed)
             raise
 
 

@@ -29,5 +29,5 @@ class Beat:
 
 
 HUB_BEAT = (Beat(PROJECTION, 5), Beat(ESCALATION, 30), Beat(COVERAGE, 300), Beat(ANCHOR, 120), Beat(HOUSEKEEPING, 3600))
-# The exchange is looked at often, since a crowded hub may ask a station back after two seconds; a look costs a few reads.
+# The exchange is looked at often: a crowded hub may ask a station back after two seconds. A look costs a few reads.
 STATION_BEAT = (Beat(EXCHANGE, 5), Beat(PROJECTION, 10), Beat(ANCHOR, 300), Beat(HOUSEKEEPING, 3600))

@@ -105,8 +105,10 @@ class _Conversation:
         anew what they hold, so that what was recorded meanwhile gets its turn, too.
         """
         self._round_ends_at = min(self._monotonic() + self._replica.limits.round_s, self._ends_at)
-        turns = zip_longest(self._pulls(theirs), self._pushes(theirs, held), fillvalue=False)
-        return any([pushed for _, pushed in turns])
+        moved = False
+        for _, pushed in zip_longest(self._pulls(theirs), self._pushes(theirs, held), fillvalue=False):
+            moved = moved or pushed
+        return moved
 
     @property
     def _round_is_over(self) -> bool:

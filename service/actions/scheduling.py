@@ -111,16 +111,22 @@ def note_request(connection: Connection, now: datetime) -> None:
 def note_failure(node: Node, hub: Peer, error: SyncError, line: Listening, address: Address | None = None) -> None:
     """An exchange failed: the next pause is twice as long, unless there was a sign of life."""
     with node.engine.begin() as connection:
-        contact, before = peers.find_contact(connection, hub.node), _failures(connection)
-        if contact.last_error_at is None:
+        failed, before = peers.find_contact(connection, hub.node).last_error_at, _failures(connection)
+        if failed is None:
             return
-        alive = isinstance(error, LinkError) and line.moved
-        alive = alive or before is None or (line.heard and not before.heard)
-        alive = alive or _is_over(connection, datetime.fromisoformat(before.at), contact.last_error_at)
-        count = 1 if alive or before is None else min(before.count + 1, _DOUBLINGS_MAX)
+        count = 1
+        if before is not None and not _is_alive(connection, before, failed, error, line):
+            count = min(before.count + 1, _DOUBLINGS_MAX)
         own = (address or local_address)()
-        noted = Failures(count=count, at=contact.last_error_at.isoformat(), heard=line.heard, address=own)
+        noted = Failures(count=count, at=failed.isoformat(), heard=line.heard, address=own)
         node_facts.put(connection, "exchange_failures", json.dumps(asdict(noted)))
+
+
+def _is_alive(connection: Connection, before: Failures, failed: datetime, error: SyncError, line: Listening) -> bool:
+    """Whether this failure is better news than the one before: something passed, somebody answered, or a new start."""
+    passed = isinstance(error, LinkError) and line.moved
+    answered = line.heard and not before.heard
+    return passed or answered or _is_over(connection, datetime.fromisoformat(before.at), failed)
 
 
 def note_success(node: Node) -> None:
@@ -192,7 +198,7 @@ def _retry_at(
     if known is not None and _is_elsewhere(known, address):
         return soon
     longest = RETRY_MAX if _somebody_is_here(node, connection) else RETRY_MAX_ALONE
-    pause = min(RETRY_MIN * 2 ** ((known.count if known else 1) - 1), longest)
+    pause = min(RETRY_MIN * (1 << (known.count if known else 1) - 1), longest)
     at = failed + pause * _scatter(node.identity.node, failed)
     # Whoever has just written something down may have seen the light of the router come back.
     recorded = streams.last_appended_at(connection, node.identity.node)

@@ -1,26 +1,29 @@
 """Stations board: whose records have been waiting longest, since when nobody has heard from a station, and why.
 
-Ranked by the age of the oldest record that has not arrived, because that is what a citizen waits for. Enrolment codes
-are made here: shown once, printable, good for one computer.
+Ranked by the age, in working days, of the oldest record that has not arrived, because that is what a citizen waits for;
+of a station that is silent nobody knows better than since when. Enrolment codes are made here: shown once, printable,
+good for one computer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Blueprint, render_template
+from flask_babel import gettext
 
 from service.domain.office_hours import local_date
 from service.domain.people import Step
 from service.domain.policy import Policy
 from service.domain.town import Station, Town
 from service.store import aside_queries, station_queries, unrecognised
-from service.web import desk, words
+from service.web import desk, sync_reasons, words
 from service.web.desk import Look
 from service.web.words import N_
-from sync import peer_epochs, peers, streams
+from sync import acknowledged, peer_epochs, peers, streams
+from sync.errors import LinkError, by_code
 from sync.peers import Contact, Peer
 from sync.positions import check_code
 
@@ -37,7 +40,10 @@ RUNNING = ("open", "paused")  # stations that are expected to answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationLine:
-    """One computer of one station, or a station without any. `days` are working days up to today."""
+    """One computer of one station, or a station without any. `days` are working days up to today.
+
+    `outgoing`: records of the hub that this computer has not stated to hold.
+    """
 
     station: Station
     node: str = ""
@@ -48,58 +54,106 @@ class StationLine:
     offset_flagged: bool = False
     revoked: bool = False
     check_code: str = ""
+    outgoing: int = 0
     unrecognised: int = 0  # its records that this hub's program cannot read yet
 
     @property
     def alarming(self) -> bool:
-        return self.state in ("silent", "never", "copied") or bool(self.contact and self.contact.last_error_code)
+        """Trouble of the line passes by itself; anything else that has a name is for a person."""
+        return self.state in ("silent", "never", "copied") or bool(self.code and not _passes(self.code))
+
+    @property
+    def age_days(self) -> int:
+        """Working days for which something may have been waiting."""
+        return max(self.waiting_days, self.silent_days if self.state == "silent" else 0)
+
+    @property
+    def code(self) -> str:
+        """Of the error that stopped the last exchange, "" for none."""
+        return (self.contact.last_error_code if self.contact else None) or ""
 
     def sentence(self) -> str:
         """The reason in words: a named refusal first, then the state of the line."""
-        code = self.contact.last_error_code if self.contact else None
-        if code and self.state != "copied":
-            return words.word(code, "peer_error") if code in words.LABELS["peer_error"] else words.sync_error(code)
+        if self.code and self.state != "copied":
+            return _named(self.code)
         count = self.contact.unsent_count or 0 if self.contact else 0
+        count = self.outgoing if self.state == "outgoing" else count
         days = self.silent_days if self.state == "silent" else self.waiting_days
         return words.word(self.state, "contact", days=days, count=count)
 
+    def item(self) -> str:
+        """The record at which the station's stream stopped, where the error names one."""
+        seq = (self.contact.last_error_data or {}).get("seq") if self.contact and self.code else None
+        return gettext("卡在该站的第 %(seq)s 条记录,代码 %(code)s", seq=seq, code=self.code) if seq else ""
 
-def lines(town: Town, known: Iterable[Peer], contacts: dict[str, Contact], now: datetime) -> list[StationLine]:
+
+def _passes(code: str) -> bool:
+    known = by_code(code)
+    return known is not None and issubclass(known, LinkError)
+
+
+def _named(code: str) -> str:
+    """The hub's own words for what it refused; the station's where the station told."""
+    if code in words.LABELS["peer_error"]:
+        return words.word(code, "peer_error")
+    return gettext("该站报告:%(reason)s 该站页面的提示:%(advice)s", reason=sync_reasons.reason(code),
+                   advice=sync_reasons.advice(code))  # fmt: skip
+
+
+def lines(
+    town: Town,
+    known: Iterable[Peer],
+    contacts: Mapping[str, Contact],
+    now: datetime,
+    outgoing: Mapping[str, int] | None = None,
+) -> list[StationLine]:
     """All stations, the one whose oldest record has waited longest first. Pure."""
     by_station: dict[str, list[Peer]] = {}
     for peer in known:
         by_station.setdefault(peer.name, []).append(peer)
-    found = [line for station in town.stations.values()
-             for line in _lines_of(town, station, by_station.get(station.code, []), contacts, now)]  # fmt: skip
+    found = [
+        line
+        for station in town.stations.values()
+        for line in _lines_of(town, station, by_station.get(station.code, []), contacts, now, outgoing or {})
+    ]
     return sorted(found, key=_urgency)
 
 
-def _urgency(line: StationLine) -> tuple[bool, int, int, bool, str]:
-    return (not line.alarming, -line.waiting_days, -line.silent_days, not line.node, line.station.code)
+def _urgency(line: StationLine) -> tuple[int, bool, int, bool, str]:
+    return (-line.age_days, not line.alarming, -line.outgoing, not line.node, line.station.code)
 
 
 def _lines_of(
-    town: Town, station: Station, known: list[Peer], contacts: dict[str, Contact], now: datetime
+    town: Town,
+    station: Station,
+    known: list[Peer],
+    contacts: Mapping[str, Contact],
+    now: datetime,
+    outgoing: Mapping[str, int],
 ) -> list[StationLine]:
     if not known:
         expected = station.stated.status in RUNNING
         return [StationLine(station=station)] if expected else []
-    return [_line(town, station, peer, contacts.get(peer.node, Contact(peer=peer.node)), now) for peer in known]
+    return [
+        _line(town, station, peer, contacts.get(peer.node, Contact(peer=peer.node)), now, outgoing.get(peer.node, 0))
+        for peer in known
+    ]
 
 
-def _line(town: Town, station: Station, peer: Peer, contact: Contact, now: datetime) -> StationLine:
+def _line(town: Town, station: Station, peer: Peer, contact: Contact, now: datetime, outgoing: int) -> StationLine:
     policy = town.policy_on(now.date())
     silent = _working_days(town, policy, contact.last_contact_at, now)
     return StationLine(
-        station=station, node=peer.node, contact=contact, silent_days=silent,
-        state=_state(contact, silent, policy.limits.silent_wd),
+        station=station, node=peer.node, contact=contact, silent_days=silent, outgoing=outgoing,
+        state=_state(contact, silent, policy.limits.silent_wd, outgoing),
         waiting_days=_working_days(town, policy, contact.oldest_unsent_at if contact.unsent_count else None, now),
         offset_flagged=abs(contact.offset_s or 0) > policy.limits.clock_offset_s,
         revoked=peer.revoked_after is not None,
     )  # fmt: skip
 
 
-def _state(contact: Contact, silent_days: int, silent_wd: int) -> str:
+def _state(contact: Contact, silent_days: int, silent_wd: int, outgoing: int) -> str:
+    """Verified is only who was found equal at the last contact, with nothing recorded for it since."""
     if contact.last_contact_at is None:
         return "never"
     if silent_days >= silent_wd:
@@ -107,7 +161,9 @@ def _state(contact: Contact, silent_days: int, silent_wd: int) -> str:
     if contact.unsent_count:
         return "waiting"
     verified = contact.last_verified_at
-    return "verified" if verified is not None and verified >= contact.last_contact_at else "unverified"
+    if verified is None or verified < contact.last_contact_at:
+        return "unverified"
+    return "outgoing" if outgoing else "verified"
 
 
 def _working_days(town: Town, policy: Policy, since: datetime | None, now: datetime) -> int:
@@ -139,7 +195,9 @@ def board() -> str:
 
 
 def _all_lines(look: Look) -> list[StationLine]:
-    found = lines(look.town, peers.all_peers(look.connection), peers.contacts(look.connection), look.now)
+    known = peers.all_peers(look.connection)
+    outgoing = acknowledged.outgoing(look.connection, desk.node().identity, known)
+    found = lines(look.town, known, peers.contacts(look.connection), look.now, outgoing)
     copied, by_node = peer_epochs.shared_keys(look.connection, look.now), unrecognised.by_node(look.connection)
     return [
         replace(
