@@ -74,17 +74,22 @@ class StationLine:
 
     def sentence(self) -> str:
         """The reason in words: a named refusal first, then the state of the line."""
-        if self.code and self.state != "copied":
+        if self.code and self.state != "copied" and not _passes(self.code):
             return _named(self.code)
         count = self.contact.unsent_count or 0 if self.contact else 0
         count = self.outgoing if self.state == "outgoing" else count
         days = self.silent_days if self.state == "silent" else self.waiting_days
         return words.word(self.state, "contact", days=days, count=count)
 
-    def item(self) -> str:
-        """The record at which the station's stream stopped, where the error names one."""
+    def particulars(self) -> list[str]:
+        """What the line was like when it last failed, and the record at which the station's stream stopped."""
+        found = []
+        if self.code and _passes(self.code):
+            found.append(gettext("上次中断:%(reason)s", reason=sync_reasons.reason(self.code)))
         seq = (self.contact.last_error_data or {}).get("seq") if self.contact and self.code else None
-        return gettext("卡在该站的第 %(seq)s 条记录,代码 %(code)s", seq=seq, code=self.code) if seq else ""
+        if seq:
+            found.append(gettext("卡在该站的第 %(seq)s 条记录,代码 %(code)s", seq=seq, code=self.code))
+        return found
 
 
 def _passes(code: str) -> bool:
