@@ -226,7 +226,7 @@ def _measured(town: Township, hub: Node, folder: Path, number: int) -> dict[str,
         cues.known.set()
         for _ in processes:
             assert cues.written.acquire(timeout=GIVE_UP_S)
-        web, before = town.processes["hub-web"].pid or 0, _hub_cpu_s(town)
+        before = _hub_cpu_s(town)
         began = time.monotonic()
         cues.wake.set()
         told = [cues.told.get(timeout=GIVE_UP_S + 60) for _ in processes]
@@ -235,7 +235,8 @@ def _measured(town: Township, hub: Node, folder: Path, number: int) -> dict[str,
         applied_s = _applied_s(hub, began)
         return {
             **_times([one for _, part in told for one in part], number),
-            **_costs(after - before, sum(cpu for cpu, _ in told), verified_s, _peak_rss(web), told),
+            **_costs(before, after, sum(cpu for cpu, _ in told), verified_s, told),
+            "hub_web_peak_rss_mb": round(_peak_rss(town.processes["hub-web"].pid or 0) / _MB),
             "applied_s": round(applied_s, 1),
         }
     finally:
@@ -258,14 +259,18 @@ def _times(told: list[Told], number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _costs(hub_s: float, clients_s: float, took_s: float, peak: int, told: list[Any]) -> dict[str, Any]:
-    """CPU seconds of the hub (web, worker, PostgreSQL, Redis) and of the stations, out of what the machine had."""
-    exchanges = sum(one.requests for _, part in told for one in part)
+def _costs(
+    before: dict[str, float], after: dict[str, float], clients_s: float, took_s: float, told: list[Any]
+) -> dict[str, Any]:
+    """CPU seconds of the hub's parts and of the stations, and their shares of what the machine had meanwhile."""
+    used = {name: after[name] - before[name] for name in after}
+    hub_s, requests = sum(used.values()), sum(one.requests for _, part in told for one in part)
     there = took_s * len(os.sched_getaffinity(0))
     return {
-        "hub_cpu_s": round(hub_s, 1), "hub_cpu_ms_per_request": round(1000 * hub_s / exchanges, 1),
+        "hub_cpu_s": round(hub_s, 1), "hub_cpu_s_by_part": {name: round(cpu, 1) for name, cpu in used.items()},
+        "web_and_servers_cpu_ms_per_request": round(1000 * (used["web"] + used["servers"]) / requests, 1),
         "clients_cpu_s": round(clients_s, 1), "clients_share_of_machine": round(clients_s / there, 2),
-        "hub_share_of_machine": round(hub_s / there, 2), "hub_web_peak_rss_mb": round(peak / _MB),
+        "hub_share_of_machine": round(hub_s / there, 2),
     }  # fmt: skip
 
 
@@ -308,11 +313,16 @@ def _applied_s(hub: Node, began: float) -> float:
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-def _hub_cpu_s(town: Township) -> float:
-    """CPU seconds so far of everything this hub consists of: children of this process that are no stations."""
-    own = {process.pid for process in multiprocessing.active_children()}
-    roots = [child for child in _children(os.getpid()) if child not in own]
-    return sum(_cpu_s(pid) for root in roots for pid in _tree(root))
+def _hub_cpu_s(town: Township) -> dict[str, float]:
+    """CPU seconds so far of what this hub consists of; its servers are the children of this process that are left."""
+    parts = {name: town.processes[f"hub-{name}"].pid or 0 for name in ("web", "worker", "beat")}
+    others = {*parts.values(), *(process.pid for process in multiprocessing.active_children())}
+    used = {name: _tree_cpu_s(root) for name, root in parts.items()}
+    return used | {"servers": sum(_tree_cpu_s(child) for child in _children(os.getpid()) if child not in others)}
+
+
+def _tree_cpu_s(root: int) -> float:
+    return sum(_cpu_s(pid) for pid in _tree(root))
 
 
 def _cpu_s(pid: int) -> float:
