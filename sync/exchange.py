@@ -213,12 +213,14 @@ class _Conversation:
 
     def _pushes(self, theirs: Heads, held: list[wire.HeldEntry]) -> Iterator[bool]:
         """Push up to what we hold now, so that recording faster than the line carries does not keep an exchange from
-        ending; after each bundle, whether the peer holds more for it.
+        ending; after each bundle, whether the peer holds more for it. One goes out in each round, however long the pull
+        before it took.
         """
         ready = [Range(Stream(Origin(n, e), Scope(s)), first, last) for n, e, s, first, last in held]
         with self._replica.engine.begin() as conn:
             ours = self._replica.readable_heads(conn, self._peer)
-        while not self._round_is_over and (packed := self._next_bundle(ours, theirs, ready)):
+        over = self._is_over
+        while not over and (packed := self._next_bundle(ours, theirs, ready)):
             try:
                 answer = self._push(packed)
             except TooLarge as refusal:
@@ -227,6 +229,7 @@ class _Conversation:
                 continue
             if answer is not None:  # else too large: the next one is half as big
                 yield self._taken(packed, answer, theirs)
+            over = self._round_is_over
 
     def _taken(self, packed: Packed, answer: wire.PushAnswer, theirs: Heads) -> bool:
         """Note what became of a bundle; whether the peer is further on. What moves nothing is not sent again."""

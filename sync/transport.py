@@ -61,7 +61,7 @@ class HttpTransport:
     ) -> None:
         self._base = base_url.rstrip("/") + "/sync/v1/"
         self._timeout = (connect_s, read_s)
-        self._total_s = total_s
+        self.total_s = total_s
         self._answer_bytes_max = answer_bytes_max
         self._monotonic = monotonic
         self._session = requests.Session()
@@ -72,7 +72,7 @@ class HttpTransport:
         self._session.headers.update({"User-Agent": software, "Content-Type": CONTENT_TYPE})
 
     def post(self, verb: str, body: bytes) -> bytes:
-        deadline = self._monotonic() + self._total_s
+        deadline = self._monotonic() + self.total_s
         try:
             with self._session.post(
                 self._base + verb, data=body, timeout=self._timeout, stream=True, allow_redirects=False
@@ -104,7 +104,7 @@ class HttpTransport:
             if size > ceiling:
                 raise TooLarge(what="answer", ceiling=ceiling)
             if self._monotonic() > deadline:
-                raise TimedOut(after_s=self._total_s)
+                raise TimedOut(after_s=self.total_s)
             parts.append(part)
         stated = response.headers.get("Content-Length")
         if stated is not None and stated.isdigit() and int(stated) != size:

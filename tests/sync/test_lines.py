@@ -96,6 +96,22 @@ def test_a_card_that_is_fired_while_a_backlog_goes_out_does_not_wait_for_its_end
     assert verbs[-3:-1] == ["hello", "pull"], "both state anew what they hold, twice a minute"
 
 
+def test_a_pull_that_takes_longer_than_a_round_does_not_keep_records_from_going_out(sqlite_lab: Lab) -> None:
+    hub, station = crowded_pair(sqlite_lab)
+    backlog(hub, PUB, 4000)
+    station.record(HALL, draft("urgent/1"))
+    now = [0.0]
+
+    def slow(verb: str, body: bytes) -> None:
+        now[0] += 31 if verb == "pull" else 0
+        if now[0] > 100:
+            raise Unreachable
+
+    with refused(Unreachable):
+        exchange(station.replica, station.peer(hub), direct(hub, slow), lambda: now[0])
+    assert hub.events("urgent/1")
+
+
 # --- no circles ------------------------------------------------------------------------------------------------------
 
 
