@@ -158,6 +158,8 @@ class Responder:
             said |= {"last_verified_us": to_us(now), **peers.NO_ERROR}
         elif hello.trouble is not None:
             said |= {"last_error_code": hello.trouble, "last_error_us": to_us(now)}
+            if peers.find_contact(conn, envelope.head.sender).last_error_code != hello.trouble:
+                said["last_error_data"] = None  # the particulars of another trouble
         peers.record_contact(conn, envelope.head.sender, **said)
 
     def _push(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:

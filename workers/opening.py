@@ -7,7 +7,7 @@ import time
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from config.settings import Settings
-from service.actions import doubting
+from service.actions import doubting, scheduling
 from service.actions.projecting import rebuild_if_outdated
 from service.node import Node, build_node
 from service.store import schema
@@ -25,6 +25,8 @@ def open_node(settings: Settings) -> Node:
         schema.upgrade(node.engine)
         rebuild_if_outdated(node)
         doubting.examine(node)
+        if not node.is_hub:
+            scheduling.note_start(node)
     except (DBAPIError, OSError) as error:
         raise storage_problem(error) or _unreachable(error) from error
     except IdentityUnusable as error:

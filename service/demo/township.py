@@ -138,7 +138,8 @@ class Township:
             "LIANXIN_PUBLIC_URL": self.addresses[HUB], "LIANXIN_TEST_CLOCK": str(self.clock_file),
         }  # fmt: skip
         if home != HUB:
-            return shared | {"LIANXIN_ROLE": "station", "LIANXIN_HUB_URL": self.addresses[HUB]}
+            return shared | {"LIANXIN_ROLE": "station", "LIANXIN_HUB_URL": self.addresses[HUB],
+                             "LIANXIN_BOOT_JITTER_S": "0"}  # fmt: skip
         if self.above is not None:
             shared["LIANXIN_HUB_URL"] = self.above
         return shared | {"LIANXIN_ROLE": "hub", "LIANXIN_DATABASE_URL": self._postgres.url,

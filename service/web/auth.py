@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from flask_login import LoginManager, login_user, logout_user
 from werkzeug.wrappers import Response
 
-from service.actions import accounts
+from service.actions import accounts, scheduling
 from service.domain.people import Actor
 from service.domain.refusals import Invalid, InvalidForm
 from service.web import desk, joining
@@ -48,6 +48,8 @@ def _load(key: str) -> Session | None:
     """The session's account as it is now: a disabled account or a changed password ends it at once."""
     account, _sep, stamp = key.partition(":")
     actor = accounts.account_actor(desk.node(), account, stamp)
+    if actor is not None:
+        scheduling.note_somebody(desk.node())
     return Session(account, stamp, actor) if actor is not None else None
 
 
