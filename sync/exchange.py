@@ -68,7 +68,7 @@ class _Conversation:
         self._refused: set[str] = set()
         with replica.engine.begin() as conn:
             self._peer = peers.get_peer(conn, peer.node)
-            self._pace = Pace.resume(replica.limits, peers.batch_bytes(conn, peer.node))
+        self._pace = Pace.resume(replica.limits, self._peer.batch_bytes)
         self._asker = Asker(replica, self._peer, transport, self._report)
         self._forks = Forks(replica, self._peer, self._asker, self._pace, self._report, self._push, self._refuse)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from sync import bulk, peer_epochs
 from sync.errors import CounterTooLow, NodeTaken, PeerRevoked, SyncError, UnknownPeer
@@ -23,6 +23,8 @@ _COUNTER_JUMP_MAX: Final = 2**40
 
 _ONE: Final = select(sync_peers).where(sync_peers.c.node == bindparam("of_node"))
 _ONE_LOCKED: Final = _ONE.with_for_update()
+# Version of the revocation list; empty while nobody's key was withdrawn.
+REVOCATIONS: Final = select(func.max(sync_peers.c.revoked_number))
 _KEYS: Final = tuple(
     select(table.c.public_key).where(table.c.node == bindparam("of_node")) for table in (sync_peers, ledger_keys)
 )
@@ -32,7 +34,8 @@ _KEYS: Final = tuple(
 class Peer:
     """A node we exchange with. `introduces`: we believe it about other nodes' keys and about our own grants.
 
-    `revoked_after` names, per epoch, the last number that still counts; None while the key is good.
+    `revoked_after` names, per epoch, the last number that still counts; None while the key is good. `batch_bytes` is
+    the batch size that suited the line last time.
     """
 
     node: str
@@ -43,6 +46,7 @@ class Peer:
     introduces: bool = False
     revoked_after: Mapping[str, int] | None = None
     successor_of: str | None = None
+    batch_bytes: int | None = None
 
     @property
     def shared_scopes(self) -> tuple[Scope, ...]:
@@ -140,8 +144,7 @@ def revoke(conn: Connection, node: str, after: Mapping[str, int]) -> None:
 
 def revocations(conn: Connection) -> int:
     """Version of the revocation list: how many withdrawals there were; 0 when none."""
-    numbers = conn.execute(select(sync_peers.c.revoked_number).where(sync_peers.c.revoked_number.is_not(None)))
-    return max(numbers.scalars(), default=0)
+    return conn.execute(REVOCATIONS).scalar() or 0
 
 
 # --- keys ------------------------------------------------------------------------------------------------------
@@ -223,11 +226,6 @@ def admit(
 # --- batch size ------------------------------------------------------------------------------------------------
 
 
-def batch_bytes(conn: Connection, node: str) -> int | None:
-    """The batch size that suited the line last time."""
-    return conn.execute(select(sync_peers.c.batch_bytes).where(sync_peers.c.node == node)).scalar()
-
-
 def remember_batch_bytes(conn: Connection, node: str, size: int) -> None:
     conn.execute(update(sync_peers).where(sync_peers.c.node == node).values(batch_bytes=size))
 
@@ -266,6 +264,7 @@ def _peer(row: Any) -> Peer:
     return Peer(
         node=row.node, public_key=row.public_key, name=row.name, read_scopes=load_scopes(row.read_scopes),
         write_scopes=load_scopes(row.write_scopes), introduces=row.introduces, successor_of=row.successor_of,
+        batch_bytes=row.batch_bytes,
         revoked_after=None if row.revoked_after is None else json.loads(row.revoked_after),
     )  # fmt: skip
 

@@ -37,6 +37,9 @@ FAULT_POINTS: Final = (
     "merged.after_commit",
 )
 
+# Said in every hello, hence in one statement.
+_LISTS: Final = select(erasing.VERSION.scalar_subquery(), peers.REVOCATIONS.scalar_subquery())
+
 
 def _pass(_point: str) -> None:
     """Nothing stops the world in earnest."""
@@ -73,10 +76,10 @@ class Replica:
         return {stream: head for stream, head in shared.items() if peer.may_read(stream)}
 
     def versions(self, conn: Connection) -> wire.Versions:
+        erasures, revocations = conn.execute(_LISTS).one()
         able = [name for name in wire.CAPABILITIES if name != "blobs" or self.blobs is not None]
         return wire.Versions(
-            software=self.info.software[:64], erasures=erasing.version(conn), revocations=peers.revocations(conn),
-            capabilities=able,
+            software=self.info.software[:64], erasures=erasures or 0, revocations=revocations or 0, capabilities=able,
         )  # fmt: skip
 
     def epoch(self, conn: Connection) -> str:

@@ -19,8 +19,8 @@ from config import logs
 from service.demo import town
 from service.demo.history import live_through
 from service.demo.moving_clock import move
+from service.demo.private_server import ServerError
 from service.demo.processes import DemoError
-from service.demo.servers import ServerError
 from service.demo.township import HUB, Township
 
 FOLDER = Path(".lianxin") / "demo"

@@ -57,7 +57,7 @@ class Township:
     # --- starting and stopping -----------------------------------------------------------------------------------
 
     def start(self, history: Callable[[Township], int] | None = None) -> None:
-        """Everything up and enrolled; raises DemoError or servers.ServerError with a sentence.
+        """Everything up and enrolled; raises DemoError or private_server.ServerError with a sentence.
 
         `history` is played once, when the town is made: the stations are enrolled by then and do not serve yet.
         """
