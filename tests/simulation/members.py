@@ -55,7 +55,7 @@ class Backup:
 
 @dataclass(slots=True)
 class Member:
-    """A node of the township: its disk outlives its process. A copy of a disk has the name of its original and a "c"."""
+    """A node of the township: its disk outlives its process. A copy has the name of its original and a "c"."""
 
     name: str
     scope: Scope

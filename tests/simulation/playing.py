@@ -86,6 +86,8 @@ def step(world: World, number: int) -> None:
             sticks.carry(world, random.choice(world.stations))
         case 10 if random.random() < 0.3:
             world.erase(member)
+        case 12 if random.random() < 0.3:
+            world.grant(random.choice(world.stations))
         case 13 if not world.disasters and random.random() < 0.3:
             disasters.replace(world, random.choice(world.stations[1:3]))
         case 14:
@@ -96,5 +98,5 @@ def step(world: World, number: int) -> None:
             disasters.clone_station(world, random.choice(world.stations[:3]))
         case 17 if random.random() < world.disasters / 2:
             disasters.change_hubs(world)
-        case 11 | 12 | 13 | _:
+        case 11 | 12 | 13 | 14 | 15 | 16 | 17:
             world.exchange(random.choice(world.stations))

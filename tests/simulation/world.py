@@ -1,8 +1,8 @@
-"""A township in one process: a hub, some stations, bad lines, sticks, crashes and disasters, all decided by one seed.
+"""A township in one process: a hub, some stations, bad lines, sticks, crashes and disasters, decided by one seed.
 
-Real SQLite files, the real library, a line that loses, doubles, delays, cuts and changes what passes, and a crash before
-or after any commit. What a node acknowledged is remembered outside of it, so that forgetting shows. Nothing but the
-seed decides: keys, salts and epochs are drawn from it, clocks stand until they are told to move.
+Real SQLite files, the real library, a line that loses, doubles, delays, cuts and changes what passes, and a crash
+before or after any commit. What a node acknowledged is remembered outside of it, so that forgetting shows. Nothing but
+the seed decides: keys, salts and epochs are drawn from it, clocks stand until they are told to move.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, peers
+from sync import acknowledged, peers, wire
 from sync.errors import AlreadyRecorded, SyncError
 from sync.events import Event, EventDraft, Origin, Scope, Subject
 from sync.identity import Identity
@@ -28,6 +28,7 @@ from tests.simulation.journal import Journal
 from tests.simulation.members import Member, Parts
 
 PUB: Final = Scope("t/pub")
+NEWS: Final = Scope("t/pub/news")
 HUB_ONLY: Final = Scope("t/hub")
 STATIONS: Final = Scope("t/s")
 ERASURE: Final = "erased"
@@ -104,6 +105,16 @@ class World:
         for member, peer in ((self.hub, at_hub), (station, at_station)):
             with member.replica.engine.begin() as conn:
                 peers.add_peer(conn, peer, member.clock())
+
+    def grant(self, station: Member) -> None:
+        """The hub gives a station one more scope to read, or takes it back."""
+        with self.hub.replica.engine.begin() as conn:
+            peer = peers.get_peer(conn, station.node)
+            read = [scope for scope in peer.read_scopes if scope != NEWS]
+            if len(read) == len(peer.read_scopes):
+                read.append(NEWS)
+            peers.set_scopes(conn, station.node, read, peer.write_scopes)
+        self.journal.counts["grants"] += 1
 
     @property
     def hub(self) -> Member:
@@ -332,7 +343,17 @@ class World:
             raise Violation(f"the same {verb} was answered twice")
         if len(self.hubs) == 1:
             self.answered.add(body)
+        if verb == "push":
+            self._check_stored(hub, answer)
         return answer
+
+    def _check_stored(self, hub: Member, answer: bytes) -> None:
+        """What the hub says it holds, it holds by then: the station may delete its copy."""
+        stated = wire.load_heads(wire.decode(wire.open_envelope(answer).payload, wire.PushAnswer).heads)
+        held = hub.heads(Scope("t"))
+        for stream, head in stated.items():
+            if held.get(stream) != head:
+                raise Violation(f"the hub has stated {stream} up to {head.seq} and does not hold it")
 
     def check_levels(self, station: Member) -> None:
         """No level that the hub stated goes back, and none is above what the hub holds."""
