@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Insert, bindparam, func, select, update
 
 from sync import bulk, peer_epochs
 from sync.errors import CounterTooLow, NodeTaken, PeerRevoked, SyncError, UnknownPeer
@@ -23,6 +24,18 @@ _COUNTER_JUMP_MAX: Final = 2**40
 
 _ONE: Final = select(sync_peers).where(sync_peers.c.node == bindparam("of_node"))
 _ONE_LOCKED: Final = _ONE.with_for_update()
+_CONTACT: Final = select(sync_contacts).where(sync_contacts.c.peer == bindparam("of_peer"))
+_ADMITTED: Final = (
+    update(sync_peers)
+    .where(sync_peers.c.node == bindparam("of_node"))
+    .values(counter_seen=bindparam("seen"), epoch=bindparam("in_epoch"))
+)
+_NEXT_COUNTER: Final = (
+    update(sync_peers)
+    .where(sync_peers.c.node == bindparam("of_node"))
+    .values(counter_sent=sync_peers.c.counter_sent + 1)
+    .returning(sync_peers.c.counter_sent)
+)
 # Version of the revocation list; empty while nobody's key was withdrawn.
 REVOCATIONS: Final = select(func.max(sync_peers.c.revoked_number))
 _KEYS: Final = tuple(
@@ -174,9 +187,7 @@ def introduce(conn: Connection, keys: Sequence[tuple[str, bytes]], by: Peer, now
 
 def next_counter(conn: Connection, node: str) -> int:
     """A number for the next request to this peer, higher than any before."""
-    t = sync_peers
-    bump = update(t).where(t.c.node == node).values(counter_sent=t.c.counter_sent + 1).returning(t.c.counter_sent)
-    counter = conn.execute(bump).scalar()
+    counter = conn.execute(_NEXT_COUNTER, {"of_node": node}).scalar()
     if counter is None:
         raise UnknownPeer(node=node)
     return int(counter)
@@ -209,7 +220,6 @@ def admit(
     Raises `UnknownPeer`, `PeerRevoked`, or `CounterTooLow` with the highest counter seen: such a request was answered
     before, or overtaken by a later one, and must not act again.
     """
-    t = sync_peers
     row = conn.execute(_ONE_LOCKED, {"of_node": node}).one_or_none()
     if row is None:
         raise UnknownPeer(node=node)
@@ -219,7 +229,7 @@ def admit(
         raise CounterTooLow(seen=row.counter_seen)
     if row.epoch != epoch:
         peer_epochs.note(conn, node, epoch, now)
-    conn.execute(update(t).where(t.c.node == node).values(counter_seen=counter, epoch=epoch))
+    conn.execute(_ADMITTED, {"of_node": node, "seen": counter, "in_epoch": epoch})
     return _peer(row)
 
 
@@ -239,8 +249,15 @@ NO_ERROR: Final[dict[str, None]] = {"last_error_code": None, "last_error_data": 
 
 def record_contact(conn: Connection, peer: str, **known: int | float | str | None) -> None:
     """Update what is known of the contact; columns of `sync_contacts` by name."""
-    insert = bulk.upsert_into(conn, sync_contacts).values(peer=peer, **known)
-    conn.execute(insert.on_conflict_do_update(index_elements=[sync_contacts.c.peer], set_=known))
+    conn.execute(_contact_upsert(bulk.is_postgresql(conn), tuple(known)), {"peer": peer, **known})
+
+
+@cache
+def _contact_upsert(on_postgresql: bool, names: tuple[str, ...]) -> Insert:
+    """Built once per set of columns: every exchange writes it on both sides."""
+    insert = bulk.upsert(sync_contacts, on_postgresql=on_postgresql)
+    renewed = {name: insert.excluded[name] for name in names}
+    return insert.on_conflict_do_update(index_elements=[sync_contacts.c.peer], set_=renewed)  # type: ignore[no-any-return]
 
 
 def record_error(conn: Connection, peer: str, error: SyncError, now: datetime) -> None:
@@ -251,7 +268,7 @@ def record_error(conn: Connection, peer: str, error: SyncError, now: datetime) -
 
 def find_contact(conn: Connection, peer: str) -> Contact:
     """The contact with a peer; empty when there was none yet."""
-    row = conn.execute(select(sync_contacts).where(sync_contacts.c.peer == peer)).one_or_none()
+    row = conn.execute(_CONTACT, {"of_peer": peer}).one_or_none()
     return _contact(row) if row else Contact(peer=peer)
 
 
