@@ -273,8 +273,6 @@ class _Conversation:
             receipts.keep(conn, self._peer, replica.identity.node, answer.receipt, now)
             acknowledged.acknowledge(conn, self._peer.node, wire.load_heads(answer.heads), counter, now)
             peers.remember_batch_bytes(conn, self._peer.node, self._pace.raw_bytes)
-            replica.reached("sent.before_commit")
-        replica.reached("sent.after_commit")
         return answer
 
     def _slower(self, tried: int) -> None:
@@ -332,8 +330,6 @@ class _Conversation:
             raise AnswerCut(cause=error.code) from error
         with replica.engine.begin() as conn:
             outcome = replica.ledger.accept(conn, unpacked, peer)
-            replica.reached("pulled.before_commit")
-        replica.reached("pulled.after_commit")
         self._report.pulled += outcome.stored
         newly = [self._refuse(refusal) for refusal in outcome.refusals]
         contested = set(outcome.contested) - self._forks.contested

@@ -96,13 +96,11 @@ class Responder:
                 )
                 payload = self._answers[head.verb](conn, peer, envelope)
                 epoch = replica.epoch(conn)
-                replica.reached(f"{head.verb}.before_commit")
         except SyncError as error:
             if proven:  # nobody else may write into a station's contact
                 with replica.engine.begin() as conn:
                     peers.record_error(conn, head.sender, error, replica.now())
             raise
-        replica.reached(f"{head.verb}.after_commit")
         return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), payload)
 
     def _head(self, envelope: Envelope, epoch: str) -> wire.Head:
