@@ -7,7 +7,7 @@ us. The hub's row for a station and the station's row for the hub mirror each ot
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -70,7 +70,7 @@ class Peer:
 class Contact:
     """What is known of the last exchanges with a peer; counts and instants as that side stated them.
 
-    `stick_written_at`: when we last wrote a memory stick for it; `stick_read_at`: when we last read one of its own.
+    `failing_since`: the first failure of the row of failures that `last_error_at` ends. `stick_written_at`: when we last wrote a memory stick for it; `stick_read_at`: when we last read one of its own.
     """
 
     peer: str
@@ -79,6 +79,7 @@ class Contact:
     last_error_code: str | None = None
     last_error_data: Mapping[str, Any] | None = None
     last_error_at: datetime | None = None
+    failing_since: datetime | None = None
     unsent_count: int | None = None
     oldest_unsent_at: datetime | None = None
     offset_s: float | None = None
@@ -236,6 +237,11 @@ def remember_batch_bytes(conn: Connection, node: str, size: int) -> None:
 NO_ERROR: Final[dict[str, None]] = {"last_error_code": None, "last_error_data": None, "last_error_us": None}
 
 
+# Failures further apart than this do not belong together; whoever keeps trying tries more often.
+_ROW_OF_FAILURES: Final = timedelta(minutes=15)
+_SINCE: Final = "failing_since_us"
+
+
 # --- contacts --------------------------------------------------------------------------------------------------
 
 
@@ -246,9 +252,17 @@ def record_contact(conn: Connection, peer: str, **known: int | float | str | Non
 
 
 def record_error(conn: Connection, peer: str, error: SyncError, now: datetime) -> None:
-    """Remember by name why the last exchange stopped."""
-    data = json.dumps(error.data, ensure_ascii=False)
+    """Remember by name why the last exchange stopped, and since when they all did."""
+    since = _failing_since(find_contact(conn, peer), now)
+    data = json.dumps({**error.data, _SINCE: to_us(since)}, ensure_ascii=False)
     record_contact(conn, peer, last_error_code=error.code, last_error_data=data, last_error_us=to_us(now))
+
+
+def _failing_since(before: Contact, now: datetime) -> datetime:
+    """A machine that was off or asleep did not fail meanwhile: what fails in the morning has just begun to fail."""
+    last = before.last_error_at
+    unbroken = last is not None and last <= now < last + _ROW_OF_FAILURES
+    return (before.failing_since or now) if unbroken else now
 
 
 def find_contact(conn: Connection, peer: str) -> Contact:
@@ -287,10 +301,11 @@ def all_verified_since(conn: Connection, instant: datetime) -> bool:
 
 
 def _contact(row: Any) -> Contact:
+    data = json.loads(row.last_error_data) if row.last_error_data else None
     return Contact(
         peer=row.peer, last_contact_at=_at(row.last_contact_us), last_verified_at=_at(row.last_verified_us),
         last_error_code=row.last_error_code, last_error_at=_at(row.last_error_us),
-        last_error_data=json.loads(row.last_error_data) if row.last_error_data else None,
+        last_error_data=data, failing_since=_at((data or {}).get(_SINCE)),
         unsent_count=row.unsent_count, oldest_unsent_at=_at(row.oldest_unsent_us),
         offset_s=row.offset_s, version=row.version, stick_written_at=_at(row.stick_written_us),
         stick_read_at=_at(row.stick_read_us),

@@ -219,6 +219,7 @@ def _after_last_try(asked: datetime, contact: Contact) -> bool:
 def _retry_at(contact: Contact, now: datetime) -> datetime | None:
     """When to try again after a failure: the longer the line has been dead the later, but never beyond five minutes.
 
+    The night does not count: a PC that finds no line in its first minute asks again soon, and not after five minutes.
     None when the last attempt did not fail. A clock that was set back does not put the next attempt off.
     """
     failed = contact.last_error_at
@@ -229,5 +230,5 @@ def _retry_at(contact: Contact, now: datetime) -> datetime | None:
     wait_s = (contact.last_error_data or {}).get("wait_s")
     if contact.last_error_code == PeerBusy.code and isinstance(wait_s, int):
         return failed + min(timedelta(seconds=wait_s), RETRY_MAX)
-    silent = failed - contact.last_contact_at if contact.last_contact_at else RETRY_MIN
-    return failed + min(max(silent / 10, RETRY_MIN), RETRY_MAX)
+    dead = failed - (contact.failing_since or failed)
+    return failed + min(max(dead / 10, RETRY_MIN), RETRY_MAX)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -176,6 +177,31 @@ def test_an_exchange_is_due_again_by_the_database_after_a_restart(township: Town
     report = syncing.exchange_if_due(station)
     assert report is not None
     assert report.verified
+
+
+def test_a_night_switched_off_does_not_make_the_first_failed_try_of_the_morning_a_long_wait(township: Township) -> None:
+    station, clock = township.station("qd"), township.clock
+    settle(township)
+    register(station)
+    clock.go_on(hours=15)
+    township.line.cut()
+    waits = []
+    for _ in range(40):
+        assert syncing.exchange_if_due(station) is None
+        with station.reading() as connection:
+            state = syncing.sync_state(station, connection)
+        assert state is not None
+        assert state.retry_at is not None
+        waits.append((state.retry_at - clock.now).total_seconds())
+        clock.go_on(seconds=waits[-1])
+    assert (waits[0], max(waits)) == (20, 300), "soon at first, and never more than five minutes"
+    assert waits == sorted(waits)
+    clock.go_on(hours=15)
+    assert syncing.exchange_if_due(station) is None
+    with station.reading() as connection:
+        state = syncing.sync_state(station, connection)
+    assert state is not None
+    assert state.retry_at == clock.now + timedelta(seconds=20), "a dead line in the evening says nothing of the morning"
 
 
 def test_a_reception_that_arrives_rings_for_the_coverage_view(township: Township) -> None:
