@@ -70,7 +70,8 @@ class Peer:
 class Contact:
     """What is known of the last exchanges with a peer; counts and instants as that side stated them.
 
-    `failing_since`: the first failure of the row of failures that `last_error_at` ends. `stick_written_at`: when we last wrote a memory stick for it; `stick_read_at`: when we last read one of its own.
+    `failing_since`: the first failure of the row of failures that `last_error_at` ends. `stick_written_at`: when we
+    last wrote a memory stick for it; `stick_read_at`: when we last read one of its own.
     """
 
     peer: str

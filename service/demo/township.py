@@ -24,7 +24,7 @@ from service.actions.enrolling import create_code, enrol
 from service.actions.projecting import rebuild_if_outdated
 from service.demo import town
 from service.demo.processes import DemoError, Process
-from service.demo.servers import PrivatePostgres, PrivateRedis
+from service.demo.servers import PrivatePostgres, PrivateRedis, PrivateServer
 from service.jobs import NoJobs
 from service.node import Node, build_node
 from service.store import schema
@@ -119,6 +119,11 @@ class Township:
 
     def start_redis(self) -> None:
         self._redis.start()
+
+    @property
+    def servers(self) -> dict[str, PrivateServer]:
+        """PostgreSQL and Redis of the hub, for those who want to see it go on without them."""
+        return {server.name: server for server in (self._postgres, self._redis)}
 
     def ended(self) -> list[Process]:
         """Processes that should run and do not."""
