@@ -1,8 +1,8 @@
 """`python -m tests.chaos --kills 500 --seed 7`: a township of real processes is damaged while people work in it.
 
-Exit code 0 when, after healing, nothing acknowledged was lost or doubled, nothing is stuck and every node checks clean;
-1 otherwise, with the seed, what is wrong, and the folder that keeps logs and databases. `--record` writes the result into
-docs/chaos.md.
+Exit code 0 when, after healing, nothing acknowledged was lost or doubled, nothing is stuck and every node checks
+clean; 1 otherwise, with the seed, what is wrong, and the folder that keeps logs and databases. `--record` writes the
+result into docs/chaos.md.
 """
 
 from __future__ import annotations
@@ -121,9 +121,8 @@ def _result(
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=KILLS, help=f"how many processes are killed (default {KILLS})")
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="what decides the order"
-    )
+    any_seed = random.SystemRandom().randrange(10**6)
+    parser.add_argument("--seed", type=int, default=any_seed, help="what decides what is done to whom, and when")
     parser.add_argument("--record", action="store_true", help="write the result into docs/chaos.md")
     return parser.parse_args()
 

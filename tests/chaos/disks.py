@@ -1,8 +1,8 @@
 """Disks that can be full: for each node a small file system of its own (tmpfs), shrunk to what lies on it.
 
-Nothing of it is pretended: the kernel refuses the next block with ENOSPC, to SQLite, PostgreSQL and Redis alike. Mounting
-needs no root, only a mount namespace, which `python -m tests.chaos` enters when it starts; with the process the
-namespace and its file systems are gone, however it ended.
+Nothing of it is pretended: the kernel refuses the next block with ENOSPC, to SQLite, PostgreSQL and Redis alike.
+Mounting needs no root, only a mount namespace, which `python -m tests.chaos` enters when it starts; with the process
+the namespace and its file systems are gone, however it ended.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def enter_namespace() -> bool:
     if way is None:
         return False
     command = [*way, sys.executable, "-m", "tests.chaos", *sys.argv[1:]]
-    os.execvpe(command[0], command, os.environ | {INSIDE: "1"})  # noqa: S606  the same program, nothing from outside
+    os.execvpe(command[0], command, os.environ | {INSIDE: "1"})
 
 
 def _way_in() -> list[str] | None:

@@ -1,8 +1,8 @@
 """What is done to the township, in an order that the seed decides: kills, pauses, full disks, bad lines, evenings.
 
 The seed fixes what is done, to whom and after which wait; which instruction of a process it meets is chance, and that
-chance is what repetition is for. Meanwhile this file is the service manager, too: what is not running and ought to be is
-started again, as systemd or Docker would do, so an end that nobody asked for is seen and counted.
+chance is what repetition is for. Meanwhile this file is the service manager, too: what is not running and ought to be
+is started again, as systemd or Docker would do, so an end that nobody asked for is seen and counted.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Harm:
             self._dice.choice(self._children(name)).kill()
 
     def _kill_whole(self, name: str) -> None:
-        """As a power cut, or, for PostgreSQL every other time, the first process alone and the others as they notice."""
+        """As a power cut; of PostgreSQL every other time the first process alone, which the others then notice."""
         if name == "postgres" and self._dice.random() < 0.5:
             for child in self._children(name):
                 with suppress(psutil.NoSuchProcess):

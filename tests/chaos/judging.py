@@ -126,7 +126,8 @@ def _compare_promises(hub: Node, promises: list[Promises], verdict: Verdict) -> 
     verdict.figures |= {
         "opinions_acknowledged": len(acknowledged), "dispatches_acknowledged": len(promised),
         "photos_acknowledged": photos, "unanswered": len(left_open),
-        "of_these_at_hub": len(left_open & by_number.keys()), "tries_that_failed": sum(one.failures for one in promises),
+        "of_these_at_hub": len(left_open & by_number.keys()),
+        "tries_that_failed": sum(one.failures for one in promises),
     }  # fmt: skip
     _compare_numbers(facts, verdict)
     _count_cards(facts, verdict)

@@ -52,7 +52,10 @@ class Stage(Township):
         return given
 
     def open(self, now: datetime | None = None) -> None:
-        """Everything up; the clock says `now`, or else the next working morning. The bad line becomes bad only then: enrolling is not what is tried here."""
+        """Everything up; the clock says `now`, or else the next working morning.
+
+        The bad line becomes bad only then: enrolling is not what is tried here.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for disk in self.disks.values():
             disk.mount()
