@@ -35,6 +35,7 @@ PAUSES = {EMBEDDED: 4, VILLAGER: 3, SEPARATE: 2, f"{SEPARATE}-worker": 2, "hub-w
           "postgres": 3}  # fmt: skip
 FULL = {EMBEDDED: 3, VILLAGER: 2, SEPARATE: 2, HUB: 3}
 FRESH_S = 2.0  # a process this young is starting up
+HASTE = 0.3  # and is chosen before others this often
 AT_ONCE = 0.15  # the next blow comes with this one
 GAP_S = (0.2, 3.2)
 DOWN_S = (0.0, 2.0)
@@ -60,8 +61,9 @@ class Done:
 class Harm:
     """Does the damage and keeps up what is not meant to be down. One thread, the program's main one."""
 
-    def __init__(self, stage: Stage, seed: int) -> None:
+    def __init__(self, stage: Stage, seed: int, gap_s: tuple[float, float] = GAP_S) -> None:
         self.done = Done()
+        self._gap_s = gap_s
         self._stage = stage
         self._dice = random.Random(seed)
         self._servers = stage.servers
@@ -78,7 +80,7 @@ class Harm:
             self.done.at_once += together
             turn()
             if not together:
-                self._live(self._dice.uniform(*GAP_S))
+                self._live(self._dice.uniform(*self._gap_s))
             if number % 50 == 0:
                 say(f"{number} of {len(turns)} blows, {self.done.kills.total()} kills")
 
@@ -109,9 +111,10 @@ class Harm:
     # --- blows -----------------------------------------------------------------------------------------------------
 
     def _kill(self) -> None:
-        name = self._choose({name: weight for name, weight in KILLS.items() if self._is_up(name)})
-        if time.monotonic() - self._born.get(name, 0.0) < FRESH_S:
-            self.done.during_start += 1
+        up = {name: weight for name, weight in KILLS.items() if self._is_up(name)}
+        starting = {name: weight for name, weight in up.items() if self._is_fresh(name)}
+        name = self._choose(starting if starting and self._dice.random() < HASTE else up)
+        self.done.during_start += name in starting
         if name.endswith("/child"):
             self._kill_child(name)
         else:
@@ -258,6 +261,9 @@ class Harm:
         if name.removesuffix("/child") not in self._known or self._target(name).pid is None:
             return False
         return bool(self._children(name)) if name.endswith("/child") else True
+
+    def _is_fresh(self, name: str) -> bool:
+        return time.monotonic() - self._born.get(name, -FRESH_S) < FRESH_S
 
     def _children(self, name: str) -> list[psutil.Process]:
         try:

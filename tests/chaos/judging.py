@@ -111,8 +111,8 @@ def _heads(holder: Node, station: Node, code: str) -> Heads:
 def _compare_promises(hub: Node, promises: list[Promises], verdict: Verdict) -> None:
     """Every acknowledged form is at the hub once, by its own number; none that nobody sent is there."""
     facts = _facts(hub)
-    registered = Counter(one.title.removeprefix(TITLE) for _, one in facts if isinstance(one, f.OpinionRegistered))
-    by_number = {one.title.removeprefix(TITLE): id_ for id_, one in facts if isinstance(one, f.OpinionRegistered)}
+    sent = [(one.title.removeprefix(TITLE), id_) for id_, one in facts if _is_theirs(one)]
+    registered, by_number = Counter(number for number, _ in sent), dict(sent)
     acknowledged = {number: id_ for one in promises for number, id_ in one.opinions.items()}
     left_open = set().union(*(one.unanswered for one in promises))
     verdict.lost += [f"opinion {id_}" for number, id_ in acknowledged.items() if by_number.get(number) != id_]
@@ -131,6 +131,10 @@ def _compare_promises(hub: Node, promises: list[Promises], verdict: Verdict) -> 
     }  # fmt: skip
     _compare_numbers(facts, verdict)
     _count_cards(facts, verdict)
+
+
+def _is_theirs(fact: f.Fact) -> bool:
+    return isinstance(fact, f.OpinionRegistered) and fact.title.startswith(TITLE)
 
 
 def _compare_photos(hub: Node, facts: list[tuple[str, f.Fact]], promised: set[str], verdict: Verdict) -> int:

@@ -21,7 +21,7 @@ from tests.documents.photos import noisy
 PATIENCE_S = 0.3  # before somebody tries again
 PHOTO_EVERY = 12
 DISPATCH_EVERY_S = 1.5
-TITLE = "虚构意见 "  # what stands behind it is the form's number, so that a double is known by what it says
+TITLE = "乱中登记的虚构意见 "  # what stands behind it is the form's number, so that a double is known by what it says
 _SCREENING = re.compile(r"/hub/screening/([0-9a-f-]+)")
 
 
