@@ -21,7 +21,7 @@ def open_node(settings: Settings) -> Node:
     """The node: migrated, with read tables of this version, in an epoch it can trust. Raises StorageUnusable."""
     try:
         node = build_node(settings)
-        _wait_for_database(node)
+        wait_for_database(node)
         schema.upgrade(node.engine)
         rebuild_if_outdated(node)
         doubting.examine(node)
@@ -37,8 +37,8 @@ def _unreachable(error: Exception) -> StorageUnusable:
     return StorageUnusable("database_unreachable", first_line)
 
 
-def _wait_for_database(node: Node) -> None:
-    """PostgreSQL may start later than we do; SQLite is there or it is not."""
+def wait_for_database(node: Node) -> None:
+    """PostgreSQL may start later than we do; SQLite is there or it is not. Raises OperationalError in the end."""
     if node.engine.dialect.name != "postgresql":
         return
     deadline = time.monotonic() + DATABASE_PATIENCE_S
