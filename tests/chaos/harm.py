@@ -18,7 +18,7 @@ from datetime import timedelta
 import psutil
 import requests
 
-from service.demo.processes import Process
+from service.demo.processes import START_PATIENCE_S, Process, answers
 from service.demo.servers import PrivateServer, ServerError
 from service.demo.township import HUB
 from tests.chaos.disks import SmallDisk
@@ -70,6 +70,7 @@ class Harm:
         self._known = {**self._servers, **stage.processes}
         self._down: dict[str, float] = {}  # until when
         self._born: dict[str, float] = {}
+        self._frozen: dict[str, Callable[[], None]] = {}
         self._undo: list[tuple[float, Callable[[], None]]] = []
 
     def run(self, kills: int, say: Callable[[str], None]) -> None:
@@ -101,8 +102,11 @@ class Harm:
             line.shape = None
         self._stage.to_the_next_morning()  # the ladder rests outside working hours
         self._down = dict.fromkeys(self._down, 0.0)
-        self._live(1.0)
-        self._restart_stopped()
+        deadline = time.monotonic() + START_PATIENCE_S
+        while not all(answers(f"{address}/healthz") for address in self._stage.addresses.values()):
+            assert time.monotonic() < deadline, "not every node answers again"
+            self._restart_stopped()
+            self._live(0.2)
 
     def keep_up(self) -> None:
         """Start what ended."""
@@ -133,11 +137,12 @@ class Harm:
                 with suppress(psutil.NoSuchProcess):
                     child.kill()
         self._target(name).kill()
+        self._thaw(name)  # children of PostgreSQL that stand still would hold its memory for good
         self._down[name] = time.monotonic() + self._dice.uniform(*DOWN_S)
 
     def _pause(self) -> None:
         """Nothing of it runs for some seconds, as on a machine that swaps or a virtual one that is moved."""
-        name = self._choose({name: weight for name, weight in PAUSES.items() if self._is_up(name)})
+        name = self._choose({name: weight for name, weight in PAUSES.items() if self._may_pause(name)})
         self._stop_until(self._dice.uniform(1.0, 6.0), name)
         self.done.pauses[name] += 1
 
@@ -152,7 +157,11 @@ class Harm:
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
 
-        self._after(seconds, resume)
+        self._frozen[name] = resume
+        self._after(seconds, lambda: self._thaw(name))
+
+    def _thaw(self, name: str) -> None:
+        self._frozen.pop(name, lambda: None)()
 
     def _fill_disk(self) -> None:
         """Full at once, or with room for a page or two, so that it is the middle of something that does not fit."""
@@ -184,6 +193,7 @@ class Harm:
     def _evening(self) -> None:
         """The PC is switched off in good order, whatever it is doing, and on again the next morning."""
         code = self._dice.choice(self._stage.stations)
+        self._thaw(code)
         if self._is_up(code):
             self._stage.processes[code].stop()
             self._down[code] = time.monotonic() + self._dice.uniform(*DOWN_S)
@@ -193,7 +203,7 @@ class Harm:
     def _weekend(self) -> None:
         """The PC hibernates with a session open; when it wakes, it is Monday."""
         code = self._dice.choice(self._stage.stations)
-        if self._is_up(code):
+        if self._may_pause(code):
             self._stop_until(3.0, code)
         self._stage.clock.set_to(self._stage.clock() + timedelta(hours=63))
         self.done.weekends += 1
@@ -261,6 +271,9 @@ class Harm:
         if name.removesuffix("/child") not in self._known or self._target(name).pid is None:
             return False
         return bool(self._children(name)) if name.endswith("/child") else True
+
+    def _may_pause(self, name: str) -> bool:
+        return self._is_up(name) and name not in self._frozen
 
     def _is_fresh(self, name: str) -> bool:
         return time.monotonic() - self._born.get(name, -FRESH_S) < FRESH_S
