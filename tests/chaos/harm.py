@@ -99,7 +99,7 @@ class Harm:
             undo()
         self._undo.clear()
         for line in self._stage.lines.values():
-            line.shape = None
+            line.mend()
         self._stage.to_the_next_morning()  # the ladder rests outside working hours
         self._down = dict.fromkeys(self._down, 0.0)
         deadline = time.monotonic() + START_PATIENCE_S

@@ -83,6 +83,10 @@ class Line:
         """Nothing passes, and nobody is told: what a radio link does in the rain."""
         self._silent_until = time.monotonic() + seconds
 
+    def mend(self) -> None:
+        """As fast as the machine again, alive and talking."""
+        self.shape, self._dead, self._silent_until = None, False, 0.0
+
     def __enter__(self) -> Self:
         self.start()
         return self
