@@ -12,7 +12,7 @@ from config import logs
 from config.settings import Settings
 from service.node import build_node
 from service.store.database import StorageUnusable
-from workers.opening import open_node, wait_for_database
+from workers.opening import open_node, patiently
 from workers.stopped import sentences
 
 THREADS = 8
@@ -38,8 +38,7 @@ class HubWeb(BaseApplication):  # type: ignore[misc]
         from service.web.app import create_app
 
         node = build_node(self._settings)
-        wait_for_database(node)
-        return create_app(node)
+        return patiently(lambda: create_app(node))
 
 
 class _OneLog(Logger):  # type: ignore[misc]
