@@ -36,6 +36,7 @@ PAUSES = {EMBEDDED: 4, VILLAGER: 3, SEPARATE: 2, f"{SEPARATE}-worker": 2, "hub-w
 FULL = {EMBEDDED: 3, VILLAGER: 2, SEPARATE: 2, HUB: 3}
 FRESH_S = 2.0  # a process this young is starting up
 HASTE = 0.3  # and is chosen before others this often
+FULL_AT_START = 0.3  # the PC is switched on with a full disk
 AT_ONCE = 0.15  # the next blow comes with this one
 GAP_S = (0.2, 3.2)
 DOWN_S = (0.0, 2.0)
@@ -168,6 +169,11 @@ class Harm:
         free = {home: weight for home, weight in FULL.items() if not self._stage.disks[home].is_full}
         disk = self._stage.disks[home := self._choose(free)]
         disk.fill(left_bytes=self._dice.choice((0, 8192, 65536)))
+        if home in self._stage.stations and self._dice.random() < FULL_AT_START:
+            self._stage.processes[home].kill()
+            self._thaw(home)
+            self._down[home] = time.monotonic()
+            home += " at start"
         self._after(self._dice.uniform(2.0, 8.0), lambda: self._make_room(disk))
         self.done.full_disks[home] += 1
 
