@@ -2,7 +2,7 @@
 # The environment is built once into .venv from the lock file and rebuilt only when that changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test simulate check bench fmt lock clean
+.PHONY: help dev demo test simulate chaos check bench fmt lock clean
 
 # The first interpreter that really starts and is new enough; 3.11 and 3.12 first, because every wheel exists for them.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3 python3.13 python3.14; do \
@@ -38,6 +38,9 @@ check: $(READY) ## style, types and import directions, as CI sees them
 
 bench: $(READY) ## the measurements of docs, with their peers
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: $(READY) ## kill real processes while people work (KILLS=500 SEED=7 RECORD=1); 100 kills take about 6 minutes
+	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(RECORD),--record)
 
 fmt: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix

@@ -33,7 +33,7 @@ from sqlalchemy import Engine
 from bench import facts
 from service.actions.scheduling import RETRY_MIN
 from service.actions.syncing import announce_enrolled
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import HUB, Township
 from service.node import Node
 from sync import peers

@@ -34,6 +34,7 @@ POLL: Final = timedelta(seconds=60)  # with nothing to send: how often the hub i
 RETRY_MIN: Final = timedelta(seconds=20)
 # Never longer: a person at the desk should see the line come back, and an empty room costs nobody a morning.
 RETRY_MAX, RETRY_MAX_ALONE = timedelta(minutes=5), timedelta(minutes=15)
+ASLEEP: Final = timedelta(hours=1)  # no pause is that long: between two such failures the computer was asleep
 SOMEBODY_FOR: Final = timedelta(minutes=30)  # how long after a page somebody counts as being at the desk
 NOTED_EVERY: Final = timedelta(minutes=5)
 _DOUBLINGS_MAX: Final = 10
@@ -127,7 +128,8 @@ def _is_alive(connection: Connection, before: Failures, failed: datetime, error:
     """Whether this failure is better news than the one before: something passed, somebody answered, or a new start."""
     passed = isinstance(error, LinkError) and line.moved
     answered = line.heard and not before.heard
-    return passed or answered or _is_over(connection, datetime.fromisoformat(before.at), failed)
+    last = datetime.fromisoformat(before.at)
+    return passed or answered or failed - last > ASLEEP or _is_over(connection, last, failed)
 
 
 def note_success(node: Node) -> None:

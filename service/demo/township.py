@@ -23,6 +23,7 @@ from config.settings import Settings, load_settings
 from service.actions.enrolling import create_code, enrol
 from service.actions.projecting import rebuild_if_outdated
 from service.demo import town
+from service.demo.private_server import PrivateServer
 from service.demo.processes import DemoError, Process
 from service.demo.servers import PrivatePostgres, PrivateRedis
 from service.jobs import NoJobs
@@ -123,6 +124,11 @@ class Township:
 
     def start_redis(self) -> None:
         self._redis.start()
+
+    @property
+    def servers(self) -> dict[str, PrivateServer]:
+        """PostgreSQL and Redis of the hub, for those who want to see it go on without them."""
+        return {server.name: server for server in (self._postgres, self._redis)}
 
     def ended(self) -> list[Process]:
         """Processes that should run and do not."""

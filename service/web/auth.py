@@ -38,7 +38,8 @@ class Session:
 
 
 def set_up(app: Flask) -> None:
-    login = LoginManager(app)
+    # No "current_user" in every template: asking who it is needs the database, and a page says when that is away.
+    login = LoginManager(app, add_context_processor=False)
     login.login_view = "auth.login"
     login.login_message = None
     login.user_loader(_load)
