@@ -150,7 +150,6 @@ def test_a_database_in_a_folder_with_a_chinese_name_opens(town: Township, tmp_pa
     shutil.copytree(town.node.settings.data_dir, tmp_path / "联络站 数据" / "钱东村")
     again = open_town(hub_settings(tmp_path / "联络站 数据" / "钱东村"))
     assert again.opinion(key).registered is not None
-    again.register()
     again.node.engine.dispose()
 
 

@@ -1,15 +1,21 @@
 """What arrives in part, empty, or exactly at a limit."""
 
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from sync import bundle, wire
 from sync.bundle import BundleHeader
-from sync.errors import AnswerCut, EventTooLarge, Malformed, SyncError, TooLarge, Unreachable
+from sync.errors import AnswerCut, EventTooLarge, Malformed, SyncError, TimedOut, TooLarge, Unreachable
 from sync.events import EVENT_BODY_BYTES_MAX, EventDraft
+from sync.exchange import exchange
 from sync.limits import BUNDLE_EVENTS_MAX, BUNDLE_SEGMENTS_MAX, Limits
-from sync.testing import Lab, draft, refused
+from sync.tables import metadata
+from sync.testing import Crash, Lab, LabNode, draft, refused
 from sync.testing.exchange_contract import HALL, Tapped, direct, heads
 from sync.testing.transports import DirectTransport
 from sync.transport import Transport
@@ -106,3 +112,102 @@ def test_a_message_at_the_ceiling_is_read_and_one_byte_more_is_not(sqlite_lab: L
         with refused(error) as caught:
             node.responder.answer(verb, body)
         assert isinstance(caught[0], TooLarge) == (error is TooLarge)
+
+
+# --- disks and computers that stop in the middle --------------------------------------------------------------------
+
+
+def test_a_disk_that_is_full_while_records_come_in_holds_all_of_a_bundle_or_nothing(sqlite_lab: Lab) -> None:
+    hub, station = sqlite_lab.pair()
+    hub.record(HALL, *(draft(f"note/{n}", f"{n}" * 3000) for n in range(60)))
+    with station.engine.begin() as conn:
+        pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+    with station.engine.connect() as conn:  # the pool has this one connection
+        conn.exec_driver_sql(f"PRAGMA max_page_count={pages + 10}")
+    with pytest.raises(OperationalError, match="full"):
+        station.exchange(hub)
+    with station.engine.begin() as conn:
+        assert not station.ledger.verify(conn)
+        assert len(station.ledger.subjects(conn, "note/", None, 100)) in (0, 60)
+    with station.engine.connect() as conn:
+        conn.exec_driver_sql("PRAGMA max_page_count=1000000")
+    assert station.exchange(hub).verified
+    assert heads(hub, HALL) == heads(station, HALL)
+
+
+class SwitchedOff:
+    """A line on which the computer is switched off after some requests; `asleep` lets time pass instead."""
+
+    def __init__(self, inner: Transport, requests: int) -> None:
+        self._inner, self._left = inner, requests
+
+    def post(self, verb: str, body: bytes) -> bytes:
+        answer = self._inner.post(verb, body)
+        self._left -= 1
+        if self._left < 0:
+            raise Crash  # the hub has acted, and nobody is there to hear it
+        return answer
+
+
+def test_a_month_of_evenings_on_which_the_power_goes_off_in_the_middle(sqlite_lab: Lab) -> None:
+    small = Limits(batch_raw_bytes=2000, batch_raw_bytes_start=2000, batch_raw_bytes_min=500)
+    hub, station = sqlite_lab.node("hub", limits=small), sqlite_lab.node("station", limits=small)
+    sqlite_lab.enrol(station, hub, [HALL], [HALL])
+    for day in range(22):
+        station.record(HALL, *(draft(f"note/{day}-{n}", "x" * 500) for n in range(5)))
+        hub.record(HALL, draft(f"card/{day}"))
+        with suppress(Crash):
+            station.exchange(hub, SwitchedOff(DirectTransport(hub.responder), day % 5))
+        station.engine.dispose()
+        sqlite_lab.clock.advance(timedelta(days=1))
+    assert station.exchange(hub).verified
+    assert heads(hub, HALL) == heads(station, HALL)
+    with hub.engine.begin() as conn:
+        assert len(hub.ledger.subjects(conn, "note/", None, 1000)) == 110
+        assert not hub.ledger.verify(conn)
+
+
+def test_a_computer_that_sleeps_over_a_weekend_in_an_exchange_goes_on_on_monday(sqlite_lab: Lab) -> None:
+    hub, station = sqlite_lab.pair()
+    station.record(HALL, draft(text="friday"))
+    seconds = [0.0]
+
+    def sleep(verb: str, body: bytes) -> None:
+        if verb == "push":
+            hub.responder.answer(verb, body)  # it arrived; the answer found a lid that was shut
+            sqlite_lab.clock.advance(timedelta(hours=62))
+            seconds[0] += 62 * 3600
+            raise TimedOut
+
+    with refused(TimedOut):
+        exchange(station.replica, station.peer(hub), direct(hub, sleep), lambda: seconds[0])
+    station.record(HALL, draft(text="monday"))
+    report = station.exchange(hub)
+    assert (report.pushed, report.verified) == (1, True)
+    assert len(hub.events()) == 2
+
+
+# --- nothing to do ---------------------------------------------------------------------------------------------------
+
+
+def test_a_day_of_asking_for_nothing_leaves_both_databases_as_they_were(sqlite_lab: Lab) -> None:
+    """Bookkeeping does not grow with the number of exchanges: as many rows after a day as before it."""
+    hub, station = sqlite_lab.pair()
+    station.record(HALL, draft())
+    station.exchange(hub)
+    before = [rows(node) for node in (hub, station)]
+    line = direct(hub)
+    for _ in range(60):
+        sqlite_lab.clock.advance(timedelta(minutes=5))
+        assert station.exchange(hub, line).verified
+    assert [rows(node) for node in (hub, station)] == before
+    assert len(line.requests) == 60
+    assert line.size / 60 < 1000
+
+
+def rows(node: LabNode) -> dict[str, int]:
+    with node.engine.begin() as conn:
+        return {
+            table.name: conn.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in metadata.sorted_tables
+        }
