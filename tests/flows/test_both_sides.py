@@ -155,3 +155,22 @@ def test_a_units_term_is_the_same_whatever_the_stations_clock_says(township: Tow
         found |= {row.due_on for row in rows}
     assert len(found) == 1
     ahead.engine.dispose()
+
+
+def test_a_station_that_is_renamed_keeps_its_book(township: Township) -> None:
+    """Its records lie under its code; the name is master data, and arrives like any other."""
+    hub, station = township.hub, township.station("qd")
+    case = register(station)
+    settle(township, station)
+    with hub.unit(ADMIN) as unit:
+        renamed = f.StationStated(code="qd", name="钱东社区联络站", tier="station", area=VILLAGE)
+        unit.record("station/qd", renamed, scope=unit.public_scope)
+    settle(township, station)
+    with station.reading() as connection:
+        assert station.town(connection).station("qd").name == "钱东社区联络站"
+    again = register(station)
+    settle(township, station)
+    for node in (hub, station):
+        with node.reading() as connection:
+            numbers = dict(connection.execute(select(opinions.c.id, opinions.c.reg_no)).all())
+        assert numbers == {case: "QD-2026-0001", again: "QD-2026-0002"}
