@@ -59,7 +59,7 @@ def town() -> Iterator[tuple[Node, Node]]:
             township.start()
             township.processes[facts.STATION].stop()
             with township.node(facts.STATION) as station, township.node("hub") as hub:
-                transport = hub_transport(station.settings)
+                transport = hub_transport(station)
                 exchange(replica(station), _hub(station), transport)
                 transport.close()
                 yield station, hub
@@ -101,7 +101,7 @@ def send(station: Node, hub: Node, opinions: range) -> Took:
     facts.append(station, _scope(station), facts.drafts(facts.at_the_station, opinions, facts.LIAISON))
     with hub.reading() as connection:
         before = _shown(connection)
-    peer, transport = _hub(station), hub_transport(station.settings)
+    peer, transport = _hub(station), hub_transport(station)
     began = time.perf_counter()
     report = exchange(replica(station), peer, transport)
     stored_s = time.perf_counter() - began

@@ -211,6 +211,7 @@ def _stick_out(folder: str, station: str) -> int:
     node = open_node()
     for one in take_away(node, ADMIN, folder, station):
         print(f"已写到 {one.folder}: {one.files} 个文件, {one.events} 条记录, 本次新写 {one.new_events} 条")
+        print(f"照片和扫描件 {one.contents} 个, 放不下、下次再带 {one.contents_left} 个")
     if is_own_disk(node, folder):
         print("注意: 这个文件夹在本机硬盘上, 不是U盘", file=sys.stderr)
     print("请先安全弹出U盘, 再带到对方那里读入")
@@ -224,7 +225,7 @@ def _stick_in(folder: str) -> int:
         print(f"已读入 {progress.done}/{progress.files} 个文件", flush=True)
 
     report = bring_back(open_node(), ADMIN, folder, show)
-    print(f"新收到 {report.stored} 条记录, 此前已有 {report.known} 条")
+    print(f"新收到 {report.stored} 条记录, 此前已有 {report.known} 条; 照片和扫描件收齐 {report.contents} 个")
     for name in report.enrolled:
         print(f"已接入 {name}, 接入答复已写到U盘")
     for one in report.answers:

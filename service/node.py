@@ -136,7 +136,8 @@ def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None 
     vault = NodeVault(settings.data_dir / "vault.key")
     return Node(
         settings=settings, engine=engine, identity=identity, anchor=Anchor(settings.data_dir),
-        ledger=Ledger(identity, clock, vault), now=clock, blobs=BlobStore(settings.data_dir / "blobs", clock),
+        ledger=Ledger(identity, clock, vault), now=clock,
+        blobs=BlobStore(settings.data_dir / "blobs", clock, vault=vault),
         seal=StationSeal(settings.data_dir / "station-seal.key"), secret_key=_secret_key(settings),
         jobs=jobs if jobs is not None else _jobs(settings),
     )  # fmt: skip

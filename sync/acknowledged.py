@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
 from sync import bulk
 from sync.events import Origin, Scope, Stream, from_us, to_us, within
@@ -80,6 +80,11 @@ def levels(conn: Connection, peer: str) -> Heads:
         Stream(Origin(row.node, row.epoch), Scope(row.scope)): Position(row.seq, row.chain)
         for row in conn.execute(query)
     }
+
+
+def forget(conn: Connection, peer: str) -> None:
+    """The peer begins anew: whatever it states next counts, and until then nothing does."""
+    conn.execute(delete(sync_acknowledged).where(sync_acknowledged.c.peer == peer))
 
 
 def unsent(conn: Connection, identity: Identity, peer: Peer) -> Unsent:

@@ -246,6 +246,31 @@ def admit(
     return _peer(row)
 
 
+def lock(conn: Connection, node: str) -> None:
+    """Hold the peer's row until the transaction ends, as every request of it does: stick and line take turns."""
+    conn.execute(_ONE_LOCKED, {"of_node": node})
+
+
+def speaks_in(conn: Connection, node: str, epoch: str) -> bool:
+    """Whether this is the epoch in which the peer has last spoken to us; True before it has."""
+    current = conn.execute(select(sync_peers.c.epoch).where(sync_peers.c.node == node)).scalar()
+    return current in (None, epoch)
+
+
+def begins_epoch(conn: Connection, node: str, epoch: str, now: datetime) -> bool:
+    """Note an epoch in which the peer has never spoken to us, said without a request; whether it was such a one.
+
+    One that is known is left as it is: a stick comes late, and tells nothing about what its writer does today.
+    """
+    t = sync_peers
+    current = conn.execute(select(t.c.epoch).where(t.c.node == node)).scalar()
+    if current == epoch or peer_epochs.is_known(conn, node, epoch):
+        return False
+    peer_epochs.note(conn, node, epoch, now)
+    conn.execute(update(t).where(t.c.node == node).values(epoch=epoch))
+    return current is not None
+
+
 # --- batch size ------------------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from config import jobs
 from service.actions import carrying, gathering, replacing
-from service.actions.syncing import exchange_now, hub_of, hub_transport, replica
+from service.actions.syncing import HUB_URL, exchange_now, hub_of, hub_transport, replica
 from service.domain.people import Actor, Step
 from service.domain.refusals import NotFound, Refused
 from service.node import Node
@@ -40,27 +41,32 @@ def _scope_of(unit: Unit, code: str) -> Scope:
     return unit.station_scope(unit.town.station(code).code)
 
 
-def enrol(node: Node, code: str) -> str:
+def enrol(node: Node, code: str, *, address: str = "", fetch: bool = True) -> str:
     """Enrol this station, or this township's hub at its county, then fetch what the hub above has for it.
 
     Gives the code of the station or township.
 
-    Safe to repeat with the same code. Raises SyncError (the code is wrong, the hub cannot be reached), NoHub, Refused
-    when this node serves a station already.
+    `address` is where the hub answers, kept once it has proved with the code that it is the hub; without `fetch` the
+    history is left to the next exchange, which is asked for at once. Safe to repeat with the same code.
+
+    Raises SyncError (the code is wrong, the hub cannot be reached), NoHub, Refused when this node serves a station.
     """
     _refuse_second(node)
-    transport = hub_transport(node.settings)
+    transport = hub_transport(node, address)
     try:
         enrolled = enrol_at_hub(replica(node), transport, code)
     finally:
         transport.close()
-    _remember(node, enrolled)
-    _first_exchange(node)
+    _remember(node, enrolled, address)
+    if fetch:
+        _first_exchange(node)
+    else:
+        node.jobs.request(jobs.EXCHANGE)
     return enrolled.name
 
 
-def enrol_by_stick(node: Node, actor: Actor, code: str, folder: str) -> str | None:
-    """Enrol this station without any line; gives the station's code.
+def enrol_by_stick(node: Node, actor: Actor, code: str, folder: str, *, address: str = "") -> str | None:
+    """Enrol this station without any line; gives the station's code. `address` is kept for when there is one.
 
     None when the request lies on the stick now: it is carried to the hub, imported there, and this is done again with
     the same code. Raises SyncError by name, NotAllowed, Invalid, Refused as in `enrol`.
@@ -70,7 +76,7 @@ def enrol_by_stick(node: Node, actor: Actor, code: str, folder: str) -> str | No
         enrolled = sync_stick.enrol_by_stick(replica(node), carrying.place_of(folder), code)
     except StickAnswerMissing:
         return None
-    _remember(node, enrolled)
+    _remember(node, enrolled, address)
     carrying.bring_back(node, actor, folder)
     return enrolled.name
 
@@ -87,11 +93,13 @@ def _refuse_second(node: Node) -> None:
         raise Refused("enrolled_before", None, station=known)
 
 
-def _remember(node: Node, enrolled: Enrolled) -> None:
+def _remember(node: Node, enrolled: Enrolled, address: str) -> None:
     """What a station is told it is. A hub knows that already; the row of its hub above is all it needs."""
     if node.is_hub:
         return
     with node.engine.begin() as connection:
+        if address:
+            node_facts.put(connection, HUB_URL, address)
         node_facts.put(connection, "station", enrolled.name)
         node_facts.put(connection, "hub_node", enrolled.hub.node)
 

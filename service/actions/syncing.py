@@ -16,7 +16,6 @@ import structlog
 from sqlalchemy import Connection
 
 from config import jobs
-from config.settings import Settings
 from service.actions import doubting, projecting
 from service.domain import facts as f
 from service.domain.people import SYSTEM
@@ -35,6 +34,7 @@ from sync.transport import HttpTransport
 
 log = structlog.get_logger(__name__)
 
+HUB_URL = "hub_url"  # among the node's own facts
 POLL = timedelta(seconds=60)  # with nothing to send: how often the hub is asked for news
 WORKING_AT_ONCE = 6  # of a web process's eight threads: pages must still be answered on a morning when all wake
 RETRY_MIN, RETRY_MAX = timedelta(seconds=20), timedelta(minutes=5)
@@ -103,7 +103,7 @@ def exchange_now(node: Node) -> ExchangeReport:
         hub = hub_of(connection)
     if hub is None:
         raise NoHub
-    transport = hub_transport(node.settings)
+    transport = hub_transport(node)
     try:
         report = exchange(replica(node), hub, transport)
     finally:
@@ -127,11 +127,21 @@ def _tell_of_attachments(lane: LaneReport) -> None:
         log.warning("attachments.stopped", code=code)
 
 
-def hub_transport(settings: Settings) -> HttpTransport:
-    """The line to the hub. Raises NoHub when its address is not set."""
-    if settings.hub_url is None:
+def hub_url(node: Node) -> str | None:
+    """Where the hub answers: as set, or as it was typed when this station was enrolled on its own page."""
+    if node.settings.hub_url is not None:
+        return node.settings.hub_url
+    with node.reading() as connection:
+        return node_facts.get(connection, HUB_URL)
+
+
+def hub_transport(node: Node, address: str = "") -> HttpTransport:
+    """The line to the hub, at this address if one is given. Raises NoHub when none is known."""
+    url = address or hub_url(node)
+    if url is None:
         raise NoHub
-    return HttpTransport(settings.hub_url, ca_file=str(settings.hub_ca_file) if settings.hub_ca_file else None)
+    authority = node.settings.hub_ca_file
+    return HttpTransport(url, ca_file=str(authority) if authority else None)
 
 
 def request_exchange(unit: Unit) -> None:

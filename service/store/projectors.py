@@ -22,7 +22,7 @@ from service.domain.opinions import ENDED, MEDIA_TYPES, Card, Opinion, State
 from service.domain.quarantine import MissingDependency
 from service.domain.record import Recorded
 from service.domain.town import Town
-from service.store import codec, masters, tables, unrecognised
+from service.store import codec, erased, masters, tables, unrecognised
 from service.store.judged import judged
 from service.store.upsert import Row, replace_rows
 from sync.blobs import BlobStore
@@ -33,14 +33,15 @@ from sync.peers import tree_of
 Rows = dict[str, list[Row]]
 
 MASTER_KINDS = tuple(sorted(masters.KINDS))  # folded first, because cases are folded with them
-CASE_KINDS = ("opinion", "reception", "notice")
+CASE_KINDS = ("erasure", "opinion", "reception", "notice")  # whoever was erased is known before their case is folded
 SUMS_KIND = "township"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 # Where the rows of a subject stand, by its kind: the columns that name it there.
 _HOMES: dict[str, tuple[Column[str], ...]] = {
     "master": (tables.masters.c.subject,),
-    "opinion": (tables.opinions.c.id, tables.cards.c.opinion),
+    "erasure": (tables.erased_people.c.person,),
+    "opinion": (tables.opinions.c.id, tables.cards.c.opinion, tables.attachments.c.opinion),
     "reception": (tables.receptions.c.id,),
     "notice": (tables.notices.c.id,),
     "township": (tables.township_sums.c.subject,),
@@ -63,8 +64,9 @@ class Folding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A fact in this scope refers to content: the peers of the scope may have it."""
+    """A fact of this opinion, in this scope, refers to content: the peers of the scope may have it."""
 
+    opinion: str
     scope: Scope
     digest: bytes
     size: int
@@ -98,7 +100,10 @@ def fold_subjects(connection: Connection, ledger: Ledger, subjects: Sequence[Sub
         for key in keys:
             subject = Subject(f"{kind}/{key}" if kind in CASE_KINDS else key)
             _MAKERS[kind](key, events.get(subject, []), folding, folded.rows)
-    folded.references.extend(reference for found in events.values() for reference in _references(found))
+    for key in folded.keys["opinion"]:
+        found = list(_references(key, events.get(Subject(f"opinion/{key}"), [])))
+        folded.references.extend(found)
+        folded.rows["attachments"].extend(_attachment_rows(found))
     return folded
 
 
@@ -149,20 +154,32 @@ def pages(connection: Connection, ledger: Ledger, kinds: Iterable[str], size: in
 
 
 def _refer(connection: Connection, blobs: BlobStore, references: Iterable[Reference]) -> None:
-    """In one order, since each locks its content: two sweeps must not wait for each other in a circle."""
-    for one in sorted(references, key=lambda reference: (reference.digest, reference.scope)):
-        blobs.refer(connection, one.scope, one.digest, one.size, one.media_type)
+    """In one order, since each locks its content: two sweeps must not wait for each other in a circle.
+
+    A case whose reporter was erased opens nothing. A standing one does, even where the content had to go with another
+    case: every node then comes to the same, whichever it heard of first.
+    """
+    ordered = sorted(references, key=lambda reference: (reference.digest, reference.scope))
+    gone = erased.cases(connection, [one.opinion for one in ordered])
+    for one in ordered:
+        if (one.opinion, one.scope) not in gone:
+            blobs.refer(connection, one.scope, one.digest, one.size, one.media_type, again=True)
 
 
-def _references(events: Iterable[Event]) -> Iterator[Reference]:
+def _attachment_rows(references: Iterable[Reference]) -> list[Row]:
+    named = {(one.opinion, one.digest.hex(), one.scope) for one in references}
+    return [{"opinion": opinion, "digest": digest, "scope": scope} for opinion, digest, scope in sorted(named)]
+
+
+def _references(opinion: str, events: Iterable[Event]) -> Iterator[Reference]:
     """Content that is attached by these facts. What names no content, or a type nobody serves, opens nothing."""
     for event in events:
         if event.kind != f.Attached.KIND or event.body is None:
             continue
         fact = codec.decode(event.kind, event.version, event.body)
         if isinstance(fact, f.Attached) and _DIGEST.fullmatch(fact.digest) and fact.media_type in MEDIA_TYPES:
-            yield Reference(scope=event.stream.scope, digest=bytes.fromhex(fact.digest), size=fact.size,
-                            media_type=fact.media_type)  # fmt: skip
+            yield Reference(opinion=opinion, scope=event.stream.scope, digest=bytes.fromhex(fact.digest),
+                            size=fact.size, media_type=fact.media_type)  # fmt: skip
 
 
 def every_page(connection: Connection, ledger: Ledger, size: int) -> Iterator[list[Subject]]:
@@ -184,6 +201,17 @@ def _master_rows(key: str, events: list[Event], folding: Folding, rows: Rows) ->
     own = [event for event in events if tree_of(event.stream.scope) == folding.tree]
     if own:
         rows["masters"].append(masters.row_of(key, own))
+
+
+def _erasure_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    facts = (
+        (event.stream.scope, codec.decode(event.kind, event.version, event.body)) for event in events if event.body
+    )
+    asked = {(fact.person, scope): fact.opinion for scope, fact in facts if isinstance(fact, f.PersonErased)}
+    rows["erased_people"].extend(
+        {"person": key, "scope": scope, "opinion": opinion} for (person, scope), opinion in asked.items()
+        if person == key
+    )  # fmt: skip
 
 
 # --- opinions --------------------------------------------------------------------------------------------------
@@ -370,6 +398,7 @@ def _notice_rows(key: str, events: list[Event], folding: Folding, rows: Rows) ->
 
 _MAKERS: dict[str, Callable[[str, list[Event], Folding, Rows], None]] = {
     "any": _unrecognised_rows,
+    "erasure": _erasure_rows,
     "master": _master_rows,
     "opinion": _opinion_rows,
     "reception": _reception_rows,

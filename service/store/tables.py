@@ -189,6 +189,23 @@ notices = Table(
     Column("published_at", Instant, nullable=False, index=True),
 )  # fmt: skip
 
+# Which opinions refer to which content; what was erased refers to nothing any more.
+attachments = Table(
+    "attachments", read,
+    Column("opinion", String(32), primary_key=True),
+    Column("digest", String(64), primary_key=True),  # SHA-256, hex
+    Column("scope", String(120), primary_key=True),
+)  # fmt: skip
+Index("attachments_digest", attachments.c.digest)
+
+# Persons whose data were to be erased in a scope, and the opinion they had reported.
+erased_people = Table(
+    "erased_people", read,
+    Column("person", String(32), primary_key=True),
+    Column("scope", String(120), primary_key=True),
+    Column("opinion", String(32), nullable=False, index=True),
+)  # fmt: skip
+
 # Facts whose kind or version only a newer program knows.
 unrecognised = Table(
     "unrecognised", read,

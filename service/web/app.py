@@ -14,6 +14,7 @@ from service.web import (
     desk,
     errors,
     health,
+    joining,
     language,
     limits,
     opinions,
@@ -71,7 +72,7 @@ def _pages(node: Node) -> tuple[Blueprint, ...]:
                   opinions.pages, attached.pages, attaching.pages, steps.pages, reception.pages,
                   stick.pages)  # fmt: skip
     if not node.is_hub:
-        return (*everywhere, sync_state.pages, account_pages.pages)
+        return (*everywhere, joining.pages, sync_state.pages, account_pages.pages)
     from service.web import hub  # a village PC does not load the hub's pages
 
     return (*everywhere, *hub.BLUEPRINTS)

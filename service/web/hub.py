@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from service.actions.syncing import replica
+from service.actions import replacing
 from service.node import Node
 from service.web import (
     account_pages,
@@ -26,7 +26,6 @@ from service.web import (
     upper,
     workbench,
 )
-from sync.exchange import Responder
 from sync.limits import Limits
 
 hub_words.install()
@@ -50,4 +49,4 @@ NEXT_STEPS = (
 
 
 def sync_blueprint(node: Node) -> Blueprint:
-    return sync_api.blueprint(node, Responder(replica(node)), Limits())
+    return sync_api.blueprint(node, replacing.responder(node), Limits())

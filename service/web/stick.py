@@ -40,6 +40,14 @@ class Outcome:
         return sum(one.new_events for one in self.written or ())
 
     @property
+    def contents(self) -> int:
+        return sum(one.contents for one in self.written or ())
+
+    @property
+    def contents_left(self) -> int:
+        return sum(one.contents_left for one in self.written or ())
+
+    @property
     def files(self) -> int:
         return sum(one.files for one in self.written or ())
 

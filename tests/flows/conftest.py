@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from waitress.server import create_server
 
 from config.settings import NodeRole, Settings
-from service.actions import doubting, enrolling, founding, projecting, syncing
+from service.actions import doubting, enrolling, founding, projecting, replacing, syncing
 from service.demo.servers import PrivatePostgres
 from service.domain import facts as f
 from service.domain.people import Actor, Role
@@ -24,7 +24,6 @@ from service.jobs import NoJobs
 from service.node import Node, build_node
 from service.store import schema
 from service.web import sync_api
-from sync.exchange import Responder
 from sync.limits import Limits
 
 MONDAY = datetime(2026, 9, 14, 1, 0, tzinfo=UTC)
@@ -136,7 +135,7 @@ def township(tmp_path: Path, postgres_server: PrivatePostgres, founded: Path) ->
     shutil.copytree(founded, tmp_path / "hub")
     hub = ready(_hub_settings(tmp_path / "hub", postgres_server.create_database(database, founded.name)), clock)
     app = Flask("hub")
-    app.register_blueprint(sync_api.blueprint(hub, Responder(syncing.replica(hub)), Limits()))
+    app.register_blueprint(sync_api.blueprint(hub, replacing.responder(hub), Limits()))
     line = Line(app)
     line.mend()
     town = Township(clock=clock, hub=hub, line=line, folder=tmp_path)
