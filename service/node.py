@@ -23,11 +23,13 @@ from service.store.unit import Unit
 from service.store.vault import NodeVault, StationSeal
 from sync.anchor import Anchor
 from sync.blobs import BlobStore
+from sync.durable import create_file, make_folder
 from sync.events import Scope
 from sync.identity import Identity
 from sync.ledger import Ledger
 
 Now = Callable[[], datetime]
+_SECRET_CHARACTERS = 64
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +130,7 @@ class Node:
 
 def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None = None) -> Node:
     """Open the database, the keys and the doorbell. Raises database.StorageUnusable with a reason to show."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.data_dir)
     engine = open_engine(settings)
     clock = now or (FileClock(settings.test_clock) if settings.test_clock else system_now)
     identity = Identity.load_or_create(settings.data_dir)
@@ -162,7 +164,9 @@ def _secret_key(settings: Settings) -> str:
 
 
 def _kept_secret(path: Path) -> str:
+    """64 characters. A file that a power cut has left empty is none: without a secret no page could be signed."""
+    if path.exists() and path.stat().st_size < _SECRET_CHARACTERS:
+        path.unlink(missing_ok=True)
     if not path.exists():
-        path.write_text(secrets.token_hex(32), encoding="ascii")
-        path.chmod(0o600)
+        create_file(path, secrets.token_hex(_SECRET_CHARACTERS // 2).encode("ascii"))
     return path.read_text(encoding="ascii")

@@ -17,8 +17,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from sync import epochs, streams
+from sync.durable import replace_file
 from sync.events import Origin, Scope, Stream
-from sync.identity import Identity, replace_file
+from sync.identity import Identity
 from sync.packing import chain_at
 from sync.positions import Heads, Position
 

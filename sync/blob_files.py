@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from sync.durable import flush_folder, make_folder, replace_file
 from sync.identity import Vault
 from sync.limits import CHUNK_BYTES
 
@@ -62,7 +63,7 @@ class BlobFiles:
     def free_bytes(self) -> int:
         if self._free_bytes is not None:
             return self._free_bytes()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         return shutil.disk_usage(self.folder).free
 
     def whole(self, digest: bytes) -> Path:
@@ -84,7 +85,7 @@ class BlobFiles:
     def write_whole(self, digest: bytes, content: bytes) -> None:
         """Put content in its place in one step: there is never a file that has only half of it."""
         part = self.part(digest)
-        part.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(part.parent)
         scratch = part.with_name(f"{part.name}.{os.urandom(4).hex()}.new")
         with os.fdopen(_create(scratch), "wb") as file:
             for number in range(chunk_count(len(content))):
@@ -97,12 +98,12 @@ class BlobFiles:
     def write_chunk(self, digest: bytes, number: int, data: bytes) -> None:
         """Put a chunk at its place. Two writers may do so at once: both have the same bytes."""
         part = self.part(digest)
-        part.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(part.parent)
         with os.fdopen(_create(part), "r+b") as file:
             file.seek(number * self._slot)
             file.write(self._seal(digest, number, data))
             _flush(file.fileno(), file.flush)
-        _flush_folder(part.parent)
+        flush_folder(part.parent)
 
     def finish(self, digest: bytes) -> None:
         """The unfinished file is whole."""
@@ -112,7 +113,7 @@ class BlobFiles:
         """A whole file is not sound: it becomes an unfinished one, whose good chunks still serve."""
         self.seal_plain(digest, size)
         part = self.part(digest)
-        part.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(part.parent)
         if self.whole(digest).exists():
             self.whole(digest).replace(part)
 
@@ -138,10 +139,8 @@ class BlobFiles:
     def _note_key(self, vault: Vault) -> None:
         path = self.folder / _KEY_CHECK
         if not path.exists() or not self.key_fits():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_name(f"{path.name}.new")
-            scratch.write_bytes(vault.seal(b"", _KEY_CHECK_BOUND))
-            scratch.replace(path)
+            make_folder(self.folder)
+            replace_file(path, vault.seal(b"", _KEY_CHECK_BOUND))  # an empty one would say that the key is lost
         self._key_noted = True
 
     def remove(self, digest: bytes) -> None:
@@ -152,10 +151,10 @@ class BlobFiles:
 
     def _place(self, path: Path, digest: bytes) -> None:
         whole = self.whole(digest)
-        whole.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(whole.parent)
         path.replace(whole)
-        _flush_folder(whole.parent)
-        _flush_folder(self.folder)
+        flush_folder(whole.parent)
+        flush_folder(self.folder)
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -240,17 +239,6 @@ def _create(path: Path) -> int:
 def _flush(descriptor: int, flush: Callable[[], None]) -> None:
     flush()
     os.fsync(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    """A new name survives a power cut once its folder is on the disk; Windows knows no such step."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size(path: Path) -> int | None:

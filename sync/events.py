@@ -34,8 +34,9 @@ LAMPORT_LEARNED_MAX: Final = 2**48
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_OCCURRED_US_MIN: Final = -62_135_596_800_000_000
-_OCCURRED_US_MAX: Final = 253_402_300_799_999_999
+# What `datetime` can hold.
+OCCURRED_US_MIN: Final = -62_135_596_800_000_000
+OCCURRED_US_MAX: Final = 253_402_300_799_999_999
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 _SCOPE = re.compile(r"(?=.{1,120}\Z)[0-9a-z._-]+(?:/[0-9a-z._-]+)*")
 _SUBJECT = re.compile(r"(?=[!-~]{3,160}\Z)[a-z][0-9a-z_.-]*/.+")
@@ -187,7 +188,7 @@ def check_header(header: bytes) -> Header:
     fault = _fault_in(fields.kind, fields.version, fields.subject, fields.author, fields.once)
     if fault:
         raise MalformedEvent(fault=fault)
-    if not _OCCURRED_US_MIN <= fields.occurred_us <= _OCCURRED_US_MAX:
+    if not OCCURRED_US_MIN <= fields.occurred_us <= OCCURRED_US_MAX:
         raise MalformedEvent(fault="occurred_at")
     if not 0 < fields.lamport <= LAMPORT_MAX:
         raise MalformedEvent(fault="lamport")

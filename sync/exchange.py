@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Final
 
+from sqlalchemy import Connection
+
 from sync import acknowledged, blob_lane, bundle, peers, receipts, wire
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.enrolment import Enrolled, enrol, issue_code
@@ -84,7 +86,6 @@ class _Conversation:
                 raise PeerBusy(wait_s=answer.wait_s)
             returned = self._forks.take_back(answer.branches)
             if answer.equal and not returned:
-                self._refuse_stranded()
                 report.verified = True
                 report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._asker.plainly, self._monotonic)
                 return report
@@ -131,6 +132,9 @@ class _Conversation:
         """Why both sides still differ although neither has more to send."""
         for refusal in self._report.refusals:
             return refusal
+        with self._replica.engine.begin() as conn:
+            for stream in self._stranded(conn):
+                return NotGranted(stream=str(stream))
         return NoProgress(peer=self._peer.node)
 
     # --- hello -------------------------------------------------------------------------------------------------
@@ -142,8 +146,11 @@ class _Conversation:
             heads = replica.shared_heads(conn, peer)
             unsent = acknowledged.unsent(conn, replica.identity, peer)
             contact = peers.find_contact(conn, peer.node)
+            # What we may not send belongs to what we hold: with it the peer never finds us equal, and so states our
+            # grants in every answer until they are wide enough.
+            stranded = self._stranded(conn) if unsent.count else {}
             hello = wire.Hello(
-                summary=digest(heads), unsent=unsent.count,
+                summary=digest(heads | stranded), unsent=unsent.count,
                 oldest_unsent_us=None if unsent.oldest_at is None else to_us(unsent.oldest_at),
                 offset_s=contact.offset_s, versions=replica.versions(conn), trouble=contact.last_error_code,
                 receipt_wanted=not receipts.covers(conn, peer.node, replica.identity.node, heads),
@@ -199,15 +206,16 @@ class _Conversation:
                 elif stream not in ours or ours[stream].seq == theirs[stream].seq:
                     self._refuse(ForkFound(stream=str(stream), seq=theirs[stream].seq))
 
-    def _refuse_stranded(self) -> None:
-        """Own events outside what the hub lets us send must not look as if they had arrived."""
-        replica, peer = self._replica, self._peer
+    def _stranded(self, conn: Connection) -> Heads:
+        """Own streams outside what the hub lets us send: they must not look as if they had arrived."""
+        peer = self._peer
         if not peer.introduces:
-            return
-        with replica.engine.begin() as conn:
-            for stream in replica.ledger.own_heads(conn):
-                if peer.is_meant_for(stream.scope) and not within(stream.scope, peer.read_scopes):
-                    raise NotGranted(stream=str(stream))
+            return {}
+        return {
+            stream: head
+            for stream, head in self._replica.ledger.own_heads(conn).items()
+            if peer.is_meant_for(stream.scope) and not within(stream.scope, peer.read_scopes)
+        }
 
     # --- push --------------------------------------------------------------------------------------------------
 

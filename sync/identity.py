@@ -4,7 +4,6 @@ Two small files outlive the database: `node.key` (node id and private key, reada
 `node.epoch`. They are created complete or not at all, also when the power fails in between.
 """
 
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from sync.durable import create_file, make_folder
 from sync.errors import BadSignature, IdentityUnusable
 from sync.events import Origin, Stream, Subject
 
@@ -77,15 +77,15 @@ class Identity:
     @classmethod
     def load_or_create(cls, folder: Path) -> "Identity":
         """The identity kept in `folder`, minted on first use. Raises `IdentityUnusable`."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         key_file = folder / _KEY_FILE
         if not key_file.exists():
             if (folder / _EPOCH_FILE).exists():
                 raise IdentityUnusable(folder=str(folder), missing=_KEY_FILE)
             fresh = _KeyFile(node=secrets.token_hex(8), private_key=secrets.token_bytes(32))
-            _create(key_file, msgspec.json.encode(fresh))
+            create_file(key_file, msgspec.json.encode(fresh))
         if not (folder / _EPOCH_FILE).exists():
-            _create(folder / _EPOCH_FILE, msgspec.json.encode(_EpochFile(epoch=secrets.token_hex(8))))
+            create_file(folder / _EPOCH_FILE, msgspec.json.encode(_EpochFile(epoch=secrets.token_hex(8))))
         return cls._load(folder)
 
     @classmethod
@@ -124,43 +124,3 @@ def verify(public_key: bytes, signature: bytes, data: bytes) -> None:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except (InvalidSignature, ValueError):
         raise BadSignature() from None
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes the file whole and durable in place of the one that is there."""
-    draft = _draft(path, content)
-    os.replace(draft, path)
-    _sync_folder(path.parent)
-
-
-def _draft(path: Path, content: bytes) -> Path:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return draft
-
-
-def _create(path: Path, content: bytes) -> None:
-    """Creates the file whole and durable. When another process was faster, its file stays."""
-    draft = _draft(path, content)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name survive a power cut; Windows does this by itself and cannot open folders."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from sync.bundle import Count, Digest, HeadEntry, Hex16, Signature
 from sync.errors import Datum, FormatUnsupported, Malformed
-from sync.events import Origin, Scope, Stream
+from sync.events import OCCURRED_US_MAX, OCCURRED_US_MIN, Origin, Scope, Stream
 from sync.identity import SIGNATURE_BYTES, Identity, statement, verify
 from sync.limits import (
     BLOB_BYTES_MAX,
@@ -50,6 +50,8 @@ HeldEntry = tuple[Hex16, Hex16, ScopeText, Count, Count]
 BranchPlace = tuple[Hex16, ScopeText, Count]
 HeldList = Annotated[list[HeldEntry], Meta(max_length=HEADS_MAX)]
 HeadList = Annotated[list[HeadEntry], Meta(max_length=HEADS_MAX)]
+# An instant that a calendar can show, in microseconds since 1970: it is stored, and shown to people.
+InstantUs = Annotated[int, Meta(ge=OCCURRED_US_MIN, le=OCCURRED_US_MAX)]
 ChunkNumber = Annotated[int, Meta(ge=0, lt=CHUNKS_MAX)]
 ChunkSet = Annotated[bytes, Meta(max_length=CHUNKS_MAX // 8)]
 DigestList = Annotated[list[Digest], Meta(max_length=BLOBS_AT_ONCE)]
@@ -67,7 +69,7 @@ class Head(_Message, frozen=True, array_like=True, kw_only=True):
     epoch: Hex16
     recipient: Annotated[str, Meta(max_length=16)]
     counter: Count
-    clock_us: int
+    clock_us: InstantUs
 
 
 class Versions(_Message, frozen=True, array_like=True, kw_only=True):
@@ -268,7 +270,7 @@ class Receipt(_Message, frozen=True, array_like=True, kw_only=True):
     holder: Hex16
     holder_epoch: Hex16
     node: Hex16
-    at_us: int
+    at_us: InstantUs
     heads: HeadList
     format: int = FORMAT
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from sync.durable import create_file, make_folder
+
 _NONCE = 12
 
 
@@ -59,15 +61,7 @@ class StationSeal:
 
 def _load_or_create(path: Path) -> bytes:
     """32 random bytes, readable by this user alone, on disk before anything is sealed with them."""
-    if path.exists():
-        return path.read_bytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    key = os.urandom(32)
-    scratch = path.with_suffix(".new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    return key
+    if not path.exists():
+        make_folder(path.parent)
+        create_file(path, os.urandom(32))
+    return path.read_bytes()

@@ -9,7 +9,7 @@ from typing import Final
 
 from sync import anchor, epochs, peer_epochs
 from sync.anchor import Anchor
-from sync.errors import EpochsExhausted
+from sync.errors import EpochsExhausted, UnknownPeer
 from sync.events import Event, Scope, Subject
 from sync.testing.expecting import refused
 from sync.testing.nodes import Lab, LabNode, draft
@@ -166,6 +166,24 @@ class EpochContract:
         assert sorted(_texts(old, "policy/town")) == sorted(_texts(other, "policy/town")) == ["early", "lost", "new"]
         assert old.exchange(restored).verified
 
+    def test_a_hub_restored_to_before_a_station_was_enrolled_takes_it_in_again(self, lab: Lab) -> None:
+        """Its people give it a new code; the station keeps its key, and everything comes back."""
+        hub = lab.node("hub")
+        before = lab.copy(hub, "before")
+        station = lab.node("station")
+        lab.enrol(station, hub, ["t/pub", "t/s/a"], ["t/s/a"])
+        station.record(HALL, draft(text="early"))
+        hub.record(HALL, draft(text="answer"))
+        station.exchange(hub)
+        station.record(HALL, draft(text="late"))
+        with refused(UnknownPeer):
+            station.exchange(before)
+        assert station.unsent(hub).count == 1
+        lab.enrol(station, before, ["t/pub", "t/s/a"], ["t/s/a"])
+        assert station.exchange(before).verified
+        assert sorted(_texts(before)) == ["answer", "early", "late"]
+        _all_sound(lab, before, station)
+
     def test_hub_and_station_both_restored(self, lab: Lab) -> None:
         hub, station = lab.pair()
         station.record(HALL, draft(text="shared"))
@@ -193,6 +211,22 @@ class EpochContract:
         with hub.engine.begin() as conn:
             assert peer_epochs.shared_keys(conn, lab.clock()) == {station.node}
         assert len(_reasons(station)) + len(_reasons(copy)) == 1, "the later one doubts itself, once"
+
+    def test_a_copy_that_slept_for_weeks_wakes_and_loses_nothing(self, lab: Lab) -> None:
+        hub, station, copy = _backed_up(lab)
+        for week in range(5):
+            lab.clock.advance(timedelta(days=7))
+            station.record(HALL, draft(text=f"week {week}"))
+            assert station.exchange(hub).verified
+        copy.record(HALL, draft(text="woke up"))
+        assert copy.exchange(hub).verified
+        station.record(HALL, draft(text="went on"))
+        assert station.exchange(hub).verified
+        assert copy.exchange(hub).verified
+        expected = {"shared", *(f"week {week}" for week in range(5)), "woke up", "went on"}
+        assert set(_texts(hub)) == set(_texts(station)) == set(_texts(copy)) == expected
+        assert len(_texts(hub)) == len(expected)
+        _all_sound(lab, hub, station, copy)
 
     def test_a_restored_station_alone_is_not_taken_for_two(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)

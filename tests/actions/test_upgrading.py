@@ -53,6 +53,30 @@ def test_a_kind_of_a_newer_program_is_read_after_the_upgrade(any_town: Township,
     assert unmoved(any_town)
 
 
+def test_an_upgrade_in_the_middle_of_a_backlog_reads_what_came_before_and_what_comes_after(
+    any_town: Township, station: Ledger
+) -> None:
+    newer = "opinion.routed_direct"
+    routed = codec.encode(f.RoutedDirect(basis="x"))
+    keys = [f"{n:032x}" for n in range(1, 7)]
+    with without(newer):
+        start(any_town)
+        for key in keys[:3]:
+            arrive(any_town, station, draft(any_town, f"opinion/{key}", "opinion.registered", registered(int(key, 16))))
+            arrive(any_town, station, draft(any_town, f"opinion/{key}", newer, routed))
+        projecting.sweep(any_town.node)
+        arrive(any_town, station, draft(any_town, f"opinion/{keys[3]}", "opinion.registered", registered(4)))
+    arrive(any_town, station, draft(any_town, f"opinion/{keys[3]}", newer, routed))
+    start(any_town)
+    for key in keys[4:]:
+        arrive(any_town, station, draft(any_town, f"opinion/{key}", "opinion.registered", registered(int(key, 16))))
+        arrive(any_town, station, draft(any_town, f"opinion/{key}", newer, routed))
+    projecting.sweep(any_town.node)
+    assert {any_town.state(key) for key in keys} == {State.DIRECT}
+    assert unrecognised_count(any_town) == 0
+    assert unmoved(any_town)
+
+
 def test_a_version_of_a_newer_program_is_read_after_the_upgrade(any_town: Township, station: Ledger) -> None:
     newer = draft(any_town, OPINION, "opinion.routed_direct", b'{"ground":"x"}', version=2)
     start(any_town)

@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from service.actions import checking, erasing, projecting, syncing
+from service.domain import facts as f
+from service.domain.opinions import State
 from service.domain.people import Actor, Role
 from service.domain.refusals import Invalid, NotAllowed
 from service.node import Node
@@ -67,6 +69,27 @@ def test_erasing_at_the_hub_empties_the_station_and_both_confirm(township: Towns
     assert checking.check(hub) == checking.check(station) == [], "chains verify without the bodies"
     with station.reading() as connection:
         assert station_queries.reporter(connection, station.ledger, station.seal, person).erased
+
+
+def test_a_station_that_works_on_the_case_offline_meanwhile_loses_the_person_and_nothing_else(
+    township: Township,
+) -> None:
+    station, hub = township.station("qd"), township.hub
+    opinion = register(station).opinion
+    person = person_of(station, opinion)
+    exchanged(township, station)
+    township.line.cut()
+    with station.unit(LIAISON) as unit:
+        unit.record(f"opinion/{opinion}", f.Withdrawn(proof="本人签字"), scope=unit.station_scope("qd"))
+    assert erase(hub, CLERK, opinion) == 1
+    assert all(bodies(station, person)), "it cannot know yet"
+    township.line.mend()
+    exchanged(township, station)
+    assert exchanged(township, station)
+    for node in (hub, station):
+        assert set(bodies(node, person)) == {None}
+        assert seen(node, opinion).state is State.WITHDRAWN
+        assert checking.check(node) == []
 
 
 def test_a_station_erases_offline_and_the_rest_follows(township: Township) -> None:

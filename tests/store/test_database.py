@@ -3,6 +3,8 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,40 @@ def test_an_acknowledged_commit_survives_a_power_cut(engine: Engine) -> None:
     assert found == {
         "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "trusted_schema": 0,
     }  # fmt: skip
+
+
+def test_recording_waits_while_another_program_holds_the_database(town: Township) -> None:
+    """A virus scanner or a backup: the clerk's form is saved a moment later."""
+    with ThreadPoolExecutor(1) as clerk, closing(sqlite3.connect(town.node.settings.sqlite_path)) as scanner:
+        scanner.execute("BEGIN IMMEDIATE")
+        saved = clerk.submit(town.register)
+        with pytest.raises(TimeoutError):
+            saved.result(timeout=0.2)
+        scanner.rollback()
+        assert town.opinion(saved.result(timeout=10)).registered is not None
+
+
+def test_recording_goes_on_while_the_database_is_backed_up(town: Township, tmp_path: Path) -> None:
+    """As the documentation says: VACUUM INTO. The copy is one moment of the database, and sound."""
+    before = town.register()
+    with closing(sqlite3.connect(town.node.settings.sqlite_path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM ledger_events").fetchone()
+        during = town.register()
+        reader.rollback()
+        reader.execute("VACUUM INTO ?", [str(tmp_path / "copy.sqlite3")])
+    with closing(open_sqlite(tmp_path / "copy.sqlite3").raw_connection()) as copy:
+        found = {row[0] for row in copy.execute("SELECT id FROM opinions")}
+    assert found == {before, during}
+
+
+def test_a_database_in_a_folder_with_a_chinese_name_opens(town: Township, tmp_path: Path) -> None:
+    key = town.register()
+    town.node.engine.dispose()
+    shutil.copytree(town.node.settings.data_dir, tmp_path / "联络站 数据" / "钱东村")
+    again = open_town(hub_settings(tmp_path / "联络站 数据" / "钱东村"))
+    assert again.opinion(key).registered is not None
+    again.node.engine.dispose()
 
 
 def test_a_copy_of_files_taken_after_closing_is_a_whole_database(town: Township, tmp_path: Path) -> None:

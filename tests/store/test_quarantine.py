@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from service.actions import projecting
+from service.actions import judging, projecting
 from service.actions.projecting import Folded
 from service.domain import facts as f
 from service.domain.opinions import State
@@ -296,3 +296,79 @@ def test_new_master_data_try_what_broke_a_rule_again(any_town: Township) -> None
     projecting.sweep(any_town.node)
     projecting.sweep(any_town.node)
     assert quarantined(any_town) == {}
+
+
+def test_a_hundred_broken_records_in_a_row_stop_neither_what_precedes_nor_what_follows(
+    any_town: Township, station: Ledger
+) -> None:
+    first, last = "a" * 32, "b" * 32
+    bad = [draft(any_town, f"{n:032x}", "opinion.registered", b"{}") for n in range(1, 101)]
+    arrive(
+        any_town, station, draft(any_town, first, "opinion.registered", registered(1)), *bad,
+        draft(any_town, last, "opinion.registered", registered(2)),
+    )  # fmt: skip
+    assert projecting.sweep(any_town.node).quarantined == 100
+    assert shown(any_town) == 2
+    assert projecting.sweep(any_town.node) == Folded(), "what cannot be read is not tried again and again"
+
+
+def test_a_record_that_came_before_its_registration_was_shown_to_a_person_and_solves_itself(
+    any_town: Township, station: Ledger
+) -> None:
+    """A person looked and tried again in vain; when the registration arrives after all, nobody need do anything."""
+    key = "d" * 32
+    subject = Subject(f"opinion/{key}")
+    arrive(any_town, station, draft(any_town, key, "opinion.routed_direct", codec.encode(f.RoutedDirect(basis="x"))))
+    projecting.sweep(any_town.node)
+    with any_town.acting("clerk") as unit:
+        judging.retry(unit, subject)
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town)[subject] == ("dependency", 2)
+    arrive(any_town, station, draft(any_town, key, "opinion.registered", registered(1)))
+    projecting.sweep(any_town.node)
+    assert quarantined(any_town) == {}
+    assert shown(any_town) == 1
+
+
+def test_what_follows_a_broken_record_of_the_same_case_waits_and_other_cases_pass(
+    any_town: Township, station: Ledger
+) -> None:
+    bad, good = "e" * 32, "c" * 32
+    routed = codec.encode(f.RoutedDirect(basis="x"))
+    for key, body in ((bad, b"{}"), (good, registered(1))):
+        arrive(any_town, station, draft(any_town, key, "opinion.registered", body))
+        for _ in range(3):
+            arrive(any_town, station, draft(any_town, key, "opinion.routed_direct", routed))
+    assert projecting.sweep(any_town.node) == Folded(subjects=2, quarantined=1)
+    assert quarantined(any_town) == {f"opinion/{bad}": ("schema", 1)}
+    assert shown(any_town) == 1
+
+
+ODD_BODIES = {
+    "keys twice": b'{"reg_no":"1","reg_no":"2"}',
+    "a huge number": b'{"affected":' + b"9" * 5000 + b"}",
+    "an endless fraction": b'{"affected":1e999}',
+    "half a character": registered(7).replace(CANARY.encode(), b"\\ud800"),
+    "marks that turn the reading direction": registered(8).replace(CANARY.encode(), "\u202e王小明\u2066".encode()),
+    "a text of 200 kB": registered(9).replace(CANARY.encode(), b"x" * 200_000),
+    "deep nesting": b'{"affected":' + b"[" * 40_000 + b"]" * 40_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_BODIES)
+def test_an_odd_body_is_shown_or_set_aside_and_ends_nothing(any_town: Township, station: Ledger, odd: str) -> None:
+    """Whatever a station's program may write or somebody may have changed: one case, and no other."""
+    strange, good = "e" * 32, "c" * 32
+    with any_town.node.engine.begin() as connection:  # past the check that an honest node makes when it records
+        (event, _) = station.append(
+            connection, any_town.node.station_scope("qd"),
+            [draft(any_town, strange, "opinion.registered", registered(1)),
+             draft(any_town, good, "opinion.registered", registered(2))],
+        )  # fmt: skip
+        mine = ledger_events.c.subject == event.subject
+        connection.execute(update(ledger_events).where(mine).values(body=ODD_BODIES[odd]))
+        any_town.node.ledger.mark_pending(connection, [event.subject, Subject(f"opinion/{good}")])
+    projecting.sweep(any_town.node)
+    assert any_town.state(good) is State.REGISTERED
+    assert (shown(any_town), len(quarantined(any_town))) in ((1, 1), (2, 0))
+    assert set(projecting.differences(any_town.node).values()) == {0}

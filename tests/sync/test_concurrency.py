@@ -46,6 +46,20 @@ def test_concurrent_appends_are_numbered_densely(postgres_lab: Lab) -> None:
         assert not node.ledger.verify(conn)
 
 
+def test_a_long_transaction_holds_up_no_other_stream_and_is_not_skipped(postgres_lab: Lab) -> None:
+    """Numbers are given per stream under its row's lock: nothing that commits late lies below what was read."""
+    hub, station = postgres_lab.pair()
+    with hub.engine.connect() as conn, conn.begin() as transaction:
+        hub.ledger.append(conn, HALL, [draft(text="slow")])
+        hub.record("t/pub", draft("policy/town"))
+        assert station.exchange(hub).verified
+        assert station.events("policy/town")
+        assert not station.events()
+        transaction.commit()
+    assert station.exchange(hub).pulled == 1
+    assert station.events()
+
+
 def test_a_once_key_is_claimed_by_one_of_two_at_once(postgres_lab: Lab) -> None:
     node = postgres_lab.node("hub")
 

@@ -1,12 +1,21 @@
 """What really sits on a village's line, over real sockets: named, bounded, and never taken for the peer."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from sync.errors import (
     AnswerCut,
@@ -30,7 +39,7 @@ Respond = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def serving(respond: Respond) -> Iterator[str]:
+def serving(respond: Respond, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A loopback server that answers every POST this way; its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,10 +52,12 @@ def serving(respond: Respond) -> Iterator[str]:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()
@@ -192,6 +203,39 @@ def test_a_server_that_speaks_no_tls() -> None:
     with serving(reply(200, b"x")) as url, refused(TlsFailed) as caught:
         post(url.replace("http:", "https:"))
     assert not caught[0].retry
+
+
+def certificate(folder: Path, valid: tuple[timedelta, timedelta]) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is valid from and until these spans from now, and its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now + valid[0]).not_valid_after(now + valid[1])
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )  # fmt: skip
+    files = folder / "hub.pem", folder / "hub.key"
+    files[0].write_bytes(made.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+@pytest.mark.parametrize("days", [(-30, -1), (1, 30), (-1, 30)], ids=["clock ahead", "clock behind", "clock right"])
+def test_a_certificate_that_the_clock_does_not_fit_names_the_clock(tmp_path: Path, days: tuple[int, int]) -> None:
+    """Which of the two is wrong nobody can know; a village PC's clock is the first thing to look at."""
+    files = certificate(tmp_path, (timedelta(days=days[0]), timedelta(days=days[1])))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    with serving(reply(200, b"answer"), context) as url, closing(HttpTransport(url, ca_file=str(files[0]))) as line:
+        if days[0] < 0 < days[1]:
+            assert line.post("hello", b"question") == b"answer"
+            return
+        with refused(TlsFailed) as caught:
+            line.post("hello", b"question")
+    assert not caught[0].retry
+    assert "date and time" in caught[0].hint
 
 
 def test_a_whole_exchange_over_a_real_socket(sqlite_lab: Lab) -> None:
