@@ -12,6 +12,7 @@ from datetime import datetime
 
 from flask import Blueprint, render_template
 
+from service.actions import awaiting
 from service.domain.office_hours import local_date
 from service.domain.people import Step
 from service.domain.policy import Policy
@@ -32,6 +33,7 @@ NAVIGATION = desk.NavItem(
     shown=lambda actor: actor.may(Step.ENROL_NODE) or actor.may(Step.TRANSFER),
 )  # fmt: skip
 DOUBTS_SHOWN = 10
+AWAITING_SHOWN = 50
 RUNNING = ("open", "paused")  # stations that are expected to answer
 
 
@@ -132,6 +134,7 @@ def board() -> str:
             erasures=station_queries.erasures(look.connection, desk.node().ledger, desk.node().identity.node),
             names={peer.node: look.town.station_name(peer.name) for peer in peers.all_peers(look.connection)},
             doubts=station_queries.doubts(look.connection, desk.node().ledger, limit=DOUBTS_SHOWN),
+            awaiting=awaiting.late(desk.node(), look.connection, AWAITING_SHOWN),
             may_judge=actor.may(Step.JUDGE_RECORD), aside=aside_queries.count(look.connection, desk.node().ledger),
             may_carry=actor.may(Step.CARRY_STICK), silent_wd=look.policy.limits.silent_wd, now=look.now,
             town=look.town,

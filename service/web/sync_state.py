@@ -6,6 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from service.actions import awaiting
 from service.actions.syncing import check_codes, hub_url, request_exchange
 from service.domain.people import Step
 from service.store import aside_queries, station_queries, unrecognised
@@ -17,6 +18,7 @@ from service.web.words import N_
 WAITING_SHOWN = 50
 DOUBTS_SHOWN = 10
 DECISIONS_SHOWN = 20
+AWAITING_SHOWN = 20
 
 pages = Blueprint("sync_state", __name__)
 desk.signed_in_only(pages)
@@ -34,9 +36,11 @@ def show() -> str:
         limit_s = look.policy.limits.clock_offset_s
         unknown = unrecognised.count(look.connection)
         decisions = _decisions(look)
+        files = awaiting.late(node, look.connection, AWAITING_SHOWN)
     return render_template(
         "station/sync.html", codes=codes, waiting=waiting, doubts=doubts, limit_s=limit_s,
         hub_url=hub_url(node), unknown=unknown, decisions=decisions,
+        awaiting=files,
         may_open=desk.actor().may(Step.SEE_OPINIONS), may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip
 
