@@ -7,7 +7,7 @@ nor somebody in between can enrol, and the new node knows for certain whose hub 
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -132,6 +132,7 @@ def enrol(replica: Replica, transport: Transport, code: str) -> Enrolled:
     )  # fmt: skip
     request = wire.enclose(identity, "request", replica.head("enrol", epoch, "", 0), wire.encode(asked))
     hub, answer = _hub(transport.post("enrol", request), key)
+    hub = replace(hub, read_scopes=replica.offered(hub.read_scopes), write_scopes=replica.offered(hub.write_scopes))
     with replica.engine.begin() as conn:
         peers.add_peer(conn, hub, replica.now())
     return Enrolled(hub, answer.given_name, hub.shared_scopes)

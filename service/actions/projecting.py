@@ -145,7 +145,8 @@ def _fold(node: Node, connection: Connection, subjects: list[Subject]) -> None:
 
 
 def _folding(node: Node, connection: Connection) -> Folding:
-    return Folding(town=node.town(connection), hub_nodes=node.hub_nodes, blobs=node.blobs)
+    return Folding(town=node.town(connection), hub_nodes=node.hub_nodes,
+                   tree=node.settings.town, blobs=node.blobs)  # fmt: skip
 
 
 def rebuild_if_outdated(node: Node) -> bool:

@@ -1,4 +1,6 @@
-"""The station's side of the exchange: when it is due, how it is done, and what a person is told about it.
+"""The asking side of the exchange: when it is due, how it is done, and what a person is told about it.
+
+Who asks is a station, or a township's hub that is itself a node of its county's.
 
 Whether an exchange is due is answered from the database, so that a PC that is switched off every night simply goes on
 in the morning. A failure is retried by itself, at most five minutes later; nothing is ever given up.
@@ -39,7 +41,7 @@ RETRY_MIN, RETRY_MAX = timedelta(seconds=20), timedelta(minutes=5)
 
 
 class NoHub(Refused):
-    """This station has not been enrolled, or does not know where its hub answers."""
+    """This node has not been enrolled, or does not know where the hub above answers."""
 
     def __init__(self) -> None:
         super().__init__("no_hub")
@@ -73,14 +75,14 @@ def replica(node: Node) -> Replica:
     limits = Limits(working_at_once=WORKING_AT_ONCE)
     return Replica(
         engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info, limits=limits,
-        blobs=node.blobs,
+        blobs=node.blobs, keeps=node.town_scope if node.is_hub else None,
     )  # fmt: skip
 
 
 def exchange_if_due(node: Node) -> ExchangeReport | None:
     """Exchange with the hub when it is due; None when it is not, or when the line failed (it will be due again)."""
-    if node.is_hub:
-        return None
+    if node.settings.hub_url is None:
+        return None  # reached by the stick alone, or nothing is above
     with node.reading() as connection:
         hub = hub_of(connection)
         due = hub is not None and _is_due(node, connection, hub)
@@ -149,7 +151,7 @@ def request_exchange(unit: Unit) -> None:
 
 
 def sync_state(node: Node, connection: Connection) -> SyncState | None:
-    """What the station knows about its exchange; None before it is enrolled."""
+    """What the node knows about its exchange with the hub above; None before it is enrolled."""
     hub = hub_of(connection)
     if hub is None:
         return None
@@ -166,7 +168,7 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
 
 @dataclass(frozen=True, slots=True)
 class CheckCodes:
-    """To compare by telephone: of what this station wrote, and of what the hub signed to hold of it ("" = none)."""
+    """To compare by telephone: of what this node wrote for its hub, and of what the hub signed for ("" = none)."""
 
     own: str
     receipt: str
@@ -175,12 +177,17 @@ class CheckCodes:
 def check_codes(node: Node, connection: Connection) -> CheckCodes:
     known = hub_of(connection)
     receipt = receipts.stated(connection, known.node) if known else None
-    return CheckCodes(check_code(node.ledger.own_heads(connection)), check_code(receipt[0]) if receipt else "")
+    heads = node.ledger.own_heads(connection)
+    meant = {stream: head for stream, head in heads.items() if known is None or known.is_meant_for(stream.scope)}
+    return CheckCodes(check_code(meant), check_code(receipt[0]) if receipt else "")
 
 
 def publish_enrolled(unit: Unit) -> int:
     """Hub: publish nodes that have enrolled since, so that everybody knows which station they speak for."""
-    new = [peer for peer in peers.all_peers(unit.connection) if peer.node not in unit.town.nodes]
+    new = [
+        peer for peer in peers.all_peers(unit.connection)
+        if peer.node not in unit.town.nodes and not peer.introduces
+    ]  # fmt: skip
     for peer in new:
         fact = f.NodeEnrolled(
             node=peer.node, station=peer.name, public_key=peer.public_key.hex(),
@@ -197,7 +204,7 @@ def announce_enrolled(node: Node) -> int:
 
 
 def hub_of(connection: Connection) -> Peer | None:
-    """The hub of this station; None at the hub itself and before enrolment."""
+    """The hub above this node; None where nothing is above, and before enrolment."""
     return next((peer for peer in peers.all_peers(connection) if peer.introduces), None)
 
 

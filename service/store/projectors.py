@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from service.domain import facts as f
 from service.domain.casework import standing
+from service.domain.clocks import ClockKind
 from service.domain.opinion_fold import fold
 from service.domain.opinions import ENDED, MEDIA_TYPES, Card, Opinion, State
 from service.domain.quarantine import MissingDependency
@@ -27,11 +28,13 @@ from service.store.upsert import Row, replace_rows
 from sync.blobs import BlobStore
 from sync.events import Event, Scope, Subject
 from sync.ledger import Ledger
+from sync.peers import tree_of
 
 Rows = dict[str, list[Row]]
 
 MASTER_KINDS = tuple(sorted(masters.KINDS))  # folded first, because cases are folded with them
-CASE_KINDS = ("erasure", "opinion", "reception")  # whoever was erased is known before their case is folded
+CASE_KINDS = ("erasure", "opinion", "reception", "notice")  # whoever was erased is known before their case is folded
+SUMS_KIND = "township"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 # Where the rows of a subject stand, by its kind: the columns that name it there.
@@ -40,16 +43,22 @@ _HOMES: dict[str, tuple[Column[str], ...]] = {
     "erasure": (tables.erased_people.c.person,),
     "opinion": (tables.opinions.c.id, tables.cards.c.opinion, tables.attachments.c.opinion),
     "reception": (tables.receptions.c.id,),
+    "notice": (tables.notices.c.id,),
+    "township": (tables.township_sums.c.subject,),
     "any": (tables.unrecognised.c.subject,),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folding:
-    """What a fold needs besides the events: the town's terms and calendar, and which nodes are the hub."""
+    """What a fold needs besides the events: the town's terms and calendar, and which nodes are the hub.
+
+    `tree` is the town's code: master data that another level published, which this node holds too, are not its own.
+    """
 
     town: Town
     hub_nodes: frozenset[str]
+    tree: str
     blobs: BlobStore | None = None  # told of the content that facts refer to; None where nothing may be written
 
 
@@ -106,6 +115,8 @@ def placed(subjects: Sequence[Subject]) -> Folded:
         folded.keys["any"].append(subject)
         if kind in masters.KINDS:
             folded.keys["master"].append(subject)
+        elif kind == SUMS_KIND:
+            folded.keys[kind].append(subject)
         elif kind in CASE_KINDS:
             folded.keys[kind].append(key)
     return folded
@@ -173,7 +184,7 @@ def _references(opinion: str, events: Iterable[Event]) -> Iterator[Reference]:
 
 def every_page(connection: Connection, ledger: Ledger, size: int) -> Iterator[list[Subject]]:
     """All subjects that may have rows, master data first."""
-    kinds = (*MASTER_KINDS, *CASE_KINDS)
+    kinds = (*MASTER_KINDS, *CASE_KINDS, SUMS_KIND)
     yield from pages(connection, ledger, kinds, size)
     yield from unrecognised.elsewhere(connection, kinds, size)
 
@@ -187,8 +198,9 @@ def _unrecognised_rows(key: str, events: list[Event], folding: Folding, rows: Ro
 
 
 def _master_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
-    if events:
-        rows["masters"].append(masters.row_of(key, events))
+    own = [event for event in events if tree_of(event.stream.scope) == folding.tree]
+    if own:
+        rows["masters"].append(masters.row_of(key, own))
 
 
 def _erasure_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
@@ -249,8 +261,18 @@ def opinion_row(opinion: Opinion, town: Town) -> Row:
         "clock": now.clock_id, "clock_kind": now.kind, "due_on": now.due_on, "due_at": now.due_at,
         "provisional": now.provisional, "next_step_at": now.next_step_at,
         "level": max((card.level for card in _cards_of(opinion, now.clock_id)), default=-1),
-        "unknown": opinion.unknown,
+        "unknown": opinion.unknown, "ran_late": _ran_late(opinion),
+        "rating": opinion.rating.overall if opinion.rating else "",
     }  # fmt: skip
+
+
+def _ran_late(opinion: Opinion) -> bool:
+    """By what was recorded, not by the calendar of today: a figure of last month does not move with a notice. The
+    follow-up's term (K4) begins with the answer."""
+    return any(
+        card.overdue_days > 0 and not card.revoked and f":{ClockKind.FOLLOW_UP}:" not in card.clock
+        for card in opinion.cards
+    )
 
 
 def _cards_of(opinion: Opinion, clock_id: str) -> list[Card]:
@@ -346,12 +368,42 @@ def _reception_rows(key: str, events: list[Event], folding: Folding, rows: Rows)
     })  # fmt: skip
 
 
+# --- between township and county -------------------------------------------------------------------------------
+
+
+def _sums_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    """The newest count stands. Only what a township wrote in its own scope counts, and only about itself."""
+    _, _, place = key.partition("/")
+    township, _, month = place.partition("/")
+    own = (event for event in reversed(events) if event.stream.scope.endswith(f"/sum/{township}"))
+    for event in own:  # hundreds in a month, of which one is read
+        fact = codec.recorded(event, folding.hub_nodes).fact
+        if isinstance(fact, f.TownshipSummed) and (fact.township, fact.month) == (township, month):
+            rows["township_sums"].append({
+                "subject": key, "township": township, "month": month, "summed_at": event.occurred_at,
+                "figures": codec.encode(fact),
+            })  # fmt: skip
+            return
+
+
+def _notice_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    for record in _records(events, folding):
+        if isinstance(record.fact, f.NoticePublished):
+            rows["notices"].append({
+                "id": key, "title": record.fact.title, "text": record.fact.text, "by": record.author.name,
+                "published_at": record.occurred_at,
+            })  # fmt: skip
+            return
+
+
 _MAKERS: dict[str, Callable[[str, list[Event], Folding, Rows], None]] = {
     "any": _unrecognised_rows,
     "erasure": _erasure_rows,
     "master": _master_rows,
     "opinion": _opinion_rows,
     "reception": _reception_rows,
+    "township": _sums_rows,
+    "notice": _notice_rows,
 }
 
 

@@ -61,10 +61,15 @@ class Doubt:
     at: datetime
 
 
-def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50) -> tuple[Doubt, ...]:
-    """Epochs that nodes have opened, newest first, as far as they are known here."""
+def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50, tree: str = "") -> tuple[Doubt, ...]:
+    """Epochs that nodes have opened, newest first, as far as they are known here; with `tree` of that town alone, as
+    its county publishes its own.
+    """
     subjects = ledger.subjects(connection, "epoch/", None, 1000)
-    found = [event for events in ledger.read_subjects(connection, subjects).values() for event in events[:1]]
+    found = [
+        event for events in ledger.read_subjects(connection, subjects).values() for event in events[:1]
+        if not tree or peers.tree_of(event.stream.scope) == tree
+    ]  # fmt: skip
     known = [(codec.decode(event.kind, event.version, event.body), event) for event in found if event.body is not None]
     told = [
         Doubt(station=fact.station, reason=fact.reason, at=event.occurred_at)

@@ -23,6 +23,7 @@ from service.web import (
     sync_api,
     town_data,
     unit_desk,
+    upper,
     workbench,
 )
 from sync.limits import Limits
@@ -31,14 +32,15 @@ hub_words.install()
 
 BLUEPRINTS = (
     inbox.pages, dispatching.pages, unit_desk.pages, supervision.pages, reviewing.pages, stations_board.pages,
-    computers.pages, records_aside.pages, coverage_page.pages, town_data.pages, account_pages.pages,
+    computers.pages, records_aside.pages, coverage_page.pages, town_data.pages, upper.pages,
+    account_pages.pages,
 )  # fmt: skip
 
 # The first entry that an actor may see is where their day begins.
 NAVIGATION = (
     inbox.NAVIGATION, unit_desk.NAVIGATION, supervision.NAVIGATION, opinions.NAVIGATION, reviewing.NAVIGATION,
-    stations_board.NAVIGATION, coverage_page.NAVIGATION, town_data.NAVIGATION, account_pages.NAVIGATION,
-    workbench.NAVIGATION, registration.NAVIGATION, reception.NAVIGATION,
+    stations_board.NAVIGATION, coverage_page.NAVIGATION, town_data.NAVIGATION, upper.NAVIGATION,
+    account_pages.NAVIGATION, workbench.NAVIGATION, registration.NAVIGATION, reception.NAVIGATION,
 )  # fmt: skip
 
 NEXT_STEPS = (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service.demo.playing import Story
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import Township
 
 MONDAY_MORNING = datetime(2026, 11, 23, 1, 5, tzinfo=UTC)
