@@ -66,6 +66,11 @@ class Blob:
         return chunk_count(self.size)
 
     @property
+    def is_lacking(self) -> bool:
+        """Whether it is wanted and not all here."""
+        return self.state in (BlobState.REFERENCED, BlobState.PARTIAL)
+
+    @property
     def missing(self) -> list[int]:
         return [number for number in range(self.chunk_count) if number not in self.chunks]
 
@@ -197,6 +202,21 @@ class BlobStore:
         """Scopes in which an event refers to it."""
         query = select(blob_scopes.c.scope).where(blob_scopes.c.digest == digest)
         return [Scope(scope) for scope in conn.execute(query).scalars()]
+
+    def references(self, conn: Connection) -> list[tuple[bytes, Scope]]:
+        """Every scope in which an event refers to content, by content; without what was erased."""
+        query = (
+            select(blob_scopes.c.digest, blob_scopes.c.scope)
+            .join(t, t.c.digest == blob_scopes.c.digest)
+            .where(t.c.state != BlobState.ERASED.value)
+        )
+        return [(bytes(row.digest), Scope(row.scope)) for row in conn.execute(query)]
+
+    def awaited(self, conn: Connection) -> list[Blob]:
+        """Content that an event refers to and that is not all here, the longest known first."""
+        query = select(t.c.digest).where(t.c.state.in_(LACKING), t.c.digest.in_(select(blob_scopes.c.digest)))
+        digests = [bytes(digest) for digest in conn.execute(query).scalars()]
+        return sorted(self.find_all(conn, digests), key=lambda found: found.added_at)
 
     def is_referred(self, conn: Connection, digest: bytes, scopes: tuple[Scope, ...]) -> bool:
         """Whether an event in one of these scopes refers to it: the grant to have it, or to send it."""
@@ -368,10 +388,7 @@ class BlobStore:
         return self.files.read_chunk(row.digest, 0, row.size) is not None
 
     def _missing(self, conn: Connection) -> Iterator[Missing]:
-        referred = select(blob_scopes.c.digest)
-        query = select(t.c.digest).where(t.c.state.in_(LACKING), t.c.digest.in_(referred)).order_by(t.c.added_us)
-        digests = [bytes(digest) for digest in conn.execute(query).scalars()]
-        for blob in sorted(self.find_all(conn, digests), key=lambda found: found.added_at):
+        for blob in self.awaited(conn):
             yield Missing(digest=blob.digest, since=blob.added_at, percent=blob.percent)
 
     def _remove_unreferred(self, conn: Connection) -> int:

@@ -4,6 +4,7 @@ Two small files outlive the database: `node.key` (node id and private key, reada
 `node.epoch`. They are created complete or not at all, also when the power fails in between.
 """
 
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Delete, delete, func, select, text, update
 
 from config import jobs
 from config.settings import NodeRole
+from service.actions import awaiting
 from service.actions.checking import FREE_DISK_MIN
 from service.node import Node
 from service.store import database, node_facts
@@ -30,7 +31,6 @@ INCIDENTS_KEPT = timedelta(days=365)  # once resolved
 RECEIPTS_PER_PEER = 4  # one for each epoch of the peer; a node that is restored often leaves many
 INTEGRITY_EVERY = timedelta(hours=23)
 QUIET_NOTE_EVERY = timedelta(seconds=60)
-ATTACHMENT_LATE = timedelta(days=3)  # a village line over a weekend; after that somebody should ask why
 LATE_PERIODS, LATE_AT_LEAST_S = 3, 180.0
 
 
@@ -117,10 +117,13 @@ def _forget_receipts(connection: Connection) -> int:
 
 def _look_after_attachments(node: Node, connection: Connection) -> int:
     """Files and entries removed that nothing refers to. What is lacking or was lost is told to whoever watches."""
+    wrong = awaiting.reconcile(node, connection)
+    if wrong:
+        log.warning("attachments.reconciled", count=wrong)
     swept = node.blobs.sweep(connection)
     if swept.lost:
         log.warning("attachments.lost", count=len(swept.lost))
-    late = [one for one in swept.missing if node.now() - one.since > ATTACHMENT_LATE]
+    late = [one for one in swept.missing if node.now() - one.since > awaiting.LATE]
     if late:
         log.warning("attachments.missing", count=len(late), since=late[0].since.isoformat())
     return swept.removed

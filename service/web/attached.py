@@ -14,11 +14,13 @@ from flask import Blueprint, Response, send_file
 from flask_babel import gettext as _
 from sqlalchemy import Connection
 
+from service.actions import awaiting
 from service.actions.attaching import content_of
 from service.actions.syncing import hub_of
 from service.domain.opinions import MEDIA_TYPES, Attachment, Opinion
 from service.domain.refusals import NotFound
-from service.web import desk
+from service.web import desk, words
+from service.web.presenting import moment
 from sync.blobs import AGAIN, Blob, BlobState
 
 pages = Blueprint("attached", __name__)
@@ -41,6 +43,7 @@ class ShownFile:
     is_picture: bool
     is_here: bool
     words: str
+    why: str = ""  # it has not come for days
 
 
 def shown(connection: Connection, opinion: Opinion) -> list[ShownFile]:
@@ -50,18 +53,33 @@ def shown(connection: Connection, opinion: Opinion) -> list[ShownFile]:
     hub = None if desk.node().is_hub else hub_of(connection)  # a county gets no content
     there = store.held_by(connection, hub.node, digests) if hub else {}
     return [
-        _shown(known, here.get(digest), _sent(here.get(digest), there.get(digest)) if hub else "")
+        _shown(
+            known,
+            here.get(digest),
+            _sent(here.get(digest), there.get(digest)) if hub else "",
+            _why(connection, here.get(digest), opinion),
+        )
         for known, digest in zip(opinion.attachments, digests, strict=True)
     ]
 
 
-def _shown(known: Attachment, blob: Blob | None, sent: str) -> ShownFile:
+def _why(connection: Connection, blob: Blob | None, opinion: Opinion) -> str:
+    """Why the content has not come though it should have by now; "" before that."""
+    node = desk.node()
+    station = opinion.registered.station if opinion.registered else ""
+    if blob is None or not blob.is_lacking or node.now() - blob.added_at < awaiting.LATE:
+        return ""
+    reason = words.word(awaiting.reason_of(node, connection, blob, station).value, "awaiting")
+    return _("从 %(since)s 起一直没收齐。%(reason)s", since=moment(blob.added_at), reason=reason)
+
+
+def _shown(known: Attachment, blob: Blob | None, sent: str, why: str) -> ShownFile:
     is_here = blob is not None and blob.state is BlobState.COMPLETE
     is_picture = known.media_type.startswith("image/")
     return ShownFile(
         digest=known.digest, name=known.name, caption=known.caption, size=known.size, by=known.by.name,
         attached_at=known.attached_at, is_picture=is_picture, is_here=is_here,
-        words=sent if is_here else _lacking(blob, is_picture=is_picture),
+        words=sent if is_here else _lacking(blob, is_picture=is_picture), why=why,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from flask import Blueprint, render_template
 
+from service.actions import awaiting
 from service.domain.people import Step
 from service.domain.town import Station, Town
 from service.store import aside_queries, station_queries
@@ -30,6 +31,7 @@ NAVIGATION = desk.NavItem(
     shown=lambda actor: actor.may(Step.ENROL_NODE) or actor.may(Step.TRANSFER),
 )  # fmt: skip
 DOUBTS_SHOWN = 10
+AWAITING_SHOWN = 50
 RUNNING = ("open", "paused")  # stations that are expected to answer
 
 
@@ -95,6 +97,7 @@ def board() -> str:
             erasures=station_queries.erasures(look.connection, node.ledger, node.identity.node),
             names={peer.node: look.town.station_name(peer.name) for peer in known},
             doubts=station_queries.doubts(look.connection, node.ledger, limit=DOUBTS_SHOWN, tree=node.settings.town),
+            awaiting=awaiting.late(node, look.connection, AWAITING_SHOWN),
             may_judge=actor.may(Step.JUDGE_RECORD), aside=aside_queries.count(look.connection, node.ledger),
             may_carry=actor.may(Step.CARRY_STICK), silent_wd=look.policy.limits.silent_wd, now=look.now,
             town=look.town,

@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from service.actions import housekeeping
+from service.actions import awaiting, housekeeping
 from service.actions.hub_address import hub_url
 from service.actions.syncing import check_codes, request_exchange
 from service.domain.people import Step
@@ -25,6 +25,7 @@ WAITING_SHOWN = 50
 DOUBTS_SHOWN = 10
 DECISIONS_SHOWN = 20
 TOGETHER = timedelta(seconds=10)
+AWAITING_SHOWN = 20
 
 pages = Blueprint("sync_state", __name__)
 desk.signed_in_only(pages)
@@ -44,11 +45,13 @@ def show() -> str:
         decisions = _decisions(look)
         state = presenting.page_look().exchange
         blocking = station_queries.blocking(look.connection, node.identity, state.blocked) if state else None
+        files = awaiting.late(node, look.connection, AWAITING_SHOWN)
     troubles = housekeeping.health(node).warnings
     return render_template(
         "station/sync.html", codes=codes, waiting=waiting, doubts=doubts, limit_s=limit_s,
         blocking=blocking or _longest(waiting.rows), troubles=[code for code in troubles if code in REASONS],
         hub_url=hub_url(node), unknown=unknown, decisions=decisions,
+        awaiting=files,
         may_open=desk.actor().may(Step.SEE_OPINIONS), may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip
 

@@ -257,6 +257,15 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "caption": N_("附件说明"),
         "why": N_("处理理由"),
     },
+    # Why a photo or scan has not come.
+    "awaiting": {
+        "under_way": N_("正在分批传送,来网后自动继续。"),
+        "no_room": N_("本机硬盘空间不足,暂时不收文件。请腾出空间。"),
+        "no_contact": N_("这以后对方还没有联系过。请检查对方的电脑和网络,或用U盘带来。"),
+        "nobody_has_it": N_(
+            "对方联系过,但也没有这个文件:可能已损坏,或留在旧电脑里。请把旧电脑开机联网一次,或重新添加。"
+        ),
+    },
     # What a stick brought and why it was not stored, where the other side's words above would mislead.
     "stick_problem": {
         "code_refused": N_("接入申请所用的接入码不对、已用过或已过期,没有接入。请重新生成接入码。"),

@@ -163,7 +163,6 @@ def test_photos_ride_with_the_records_and_an_old_stick_does_not_bring_an_erased_
     township: Township, stick: Path, tmp_path: Path
 ) -> None:
     station, hub = township.station("qd"), township.hub
-    township.line.cut()
     opinion = reported(station)
     (written,) = carrying.take_away(station, LIAISON, str(stick))
     assert (written.contents, written.contents_left) == (1, 0)
@@ -185,4 +184,3 @@ def test_photos_ride_with_the_records_and_an_old_stick_does_not_bring_an_erased_
     assert files(station) == []
     carry_to_town(township, stick)
     assert [one.missing for one in erasures(hub)] == [frozenset()]
-    township.line.mend()

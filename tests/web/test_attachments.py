@@ -200,6 +200,30 @@ def test_a_picture_that_is_not_here_yet_says_how_far_it_has_come(
     assert "已送到乡镇" in at_station("liaison").get(page).text
 
 
+def test_a_picture_that_never_came_is_told_of_with_its_reason_where_people_look(
+    at_station: Sit, at_hub: Sit, cases: Cases, township: Township
+) -> None:
+    made, liaison = cases.registered(), at_station("liaison")
+    add(liaison, made.opinion, ("a.jpg", photo()))
+    (digest,) = attachments(township, made.opinion)
+    township.station.blobs.files.whole(bytes.fromhex(digest)).unlink()
+    township.exchange()
+    page, clerk = f"/opinions/{made.opinion}", at_hub("clerk")
+    assert "一直没收齐" not in clerk.get(page).text
+    assert "迟迟没到" not in clerk.get("/hub/stations").text
+    township.clock.pass_by(days=4)
+    assert "这以后对方还没有联系过" in clerk.get(page).text
+    board = clerk.get("/hub/stations").text
+    assert "迟迟没到的照片和扫描件" in board
+    assert f'href="{page}#files"' in board
+    with township.station.engine.begin() as connection:
+        township.station.blobs.sweep(connection)  # it notices that its own file is gone
+    township.exchange()
+    assert "对方联系过,但也没有这个文件" in clerk.get(page).text
+    assert "迟迟没到的照片和扫描件" in liaison.get("/sync").text
+    assert "一直没收齐" in liaison.get(page).text
+
+
 def test_erased_content_is_said_to_be_gone(at_station: Sit, cases: Cases, township: Township) -> None:
     made, liaison = cases.registered(), at_station("liaison")
     add(liaison, made.opinion, ("a.jpg", photo()))

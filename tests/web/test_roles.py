@@ -143,7 +143,7 @@ def test_the_chief_erases_a_reporter_once_it_is_confirmed(at_station: Sit, cases
     assert "本人要求" in unsure.text, "what was typed stays"
     assert "确认删除" in unsure.text
     done = chief.send(path, at=action, having="erase_reason", erase_reason="本人要求", sure="1", follow=True)
-    assert "个人信息已删除" in done.text
+    assert "个人信息和附件已删除" in done.text
     assert "个人信息已清除" in done.text
     assert nothing_personal(done.text)
 

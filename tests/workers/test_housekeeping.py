@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, insert, select
-from structlog.testing import capture_logs
 
 from config import jobs
 from service.actions import housekeeping
@@ -93,18 +92,3 @@ def test_runs_of_jobs_that_no_longer_exist_are_forgotten(kept: Node, clock: Cloc
     note_run(kept, "lianxin.abolished", clock(), "", quiet=False)
     sweep(kept)
     assert count(kept, job_runs) == 0
-
-
-def test_pictures_that_nobody_sends_and_pictures_that_vanished_are_told_of(kept: Node, clock: Clock) -> None:
-    with kept.engine.begin() as connection:
-        lost = kept.blobs.add(connection, b"a picture", "image/png")
-        for digest, size in ((lost, 9), (bytes(32), 7)):
-            kept.blobs.refer(connection, kept.public_scope, digest, size, "image/png")
-    kept.blobs.files.whole(lost).unlink()
-    with capture_logs() as early:
-        assert sweep(kept).removed == 0
-    assert [entry["event"] for entry in early] == ["attachments.lost"]
-    clock.now += timedelta(days=4)
-    with capture_logs() as late:
-        sweep(kept)
-    assert [(entry["event"], entry["count"]) for entry in late] == [("attachments.missing", 2)]
