@@ -19,11 +19,12 @@ from service.actions import (
     routing,
     syncing,
 )
+from service.actions.hub_address import HUB_URL
 from service.domain.opinion_fold import fold
 from service.domain.opinions import Opinion, State
 from service.domain.people import Reporter
 from service.node import Node
-from service.store import codec
+from service.store import codec, node_facts
 from service.store.tables import cards, opinions
 from sync.errors import Unreachable
 from tests.flows.conftest import CLERK, HEAD, LIAISON, VILLAGE, Township
@@ -173,6 +174,19 @@ def test_an_exchange_is_due_again_by_the_database_after_a_restart(township: Town
     settle(township)
     assert syncing.exchange_if_due(station) is None, "just verified and nothing new"
     register(station)
+    report = syncing.exchange_if_due(station)
+    assert report is not None
+    assert report.verified
+
+
+def test_a_station_that_was_told_the_address_on_its_own_page_exchanges_by_itself(township: Township) -> None:
+    station = township.station("qd")
+    settle(township)
+    register(station)
+    station.settings = station.settings.model_copy(update={"hub_url": None})
+    assert syncing.exchange_if_due(station) is None, "it knows of no line"
+    with station.engine.begin() as connection:
+        node_facts.put(connection, HUB_URL, township.line.url)
     report = syncing.exchange_if_due(station)
     assert report is not None
     assert report.verified
