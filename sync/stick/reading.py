@@ -211,18 +211,23 @@ class _Import:
         return one.head.counter > peers.counter_seen(conn, one.peer.node)
 
     def _adopt_grants(self, conn: Connection, one: _Announced) -> bool:
-        """Our scopes are the hub's to decide: whether they changed. Own records that they leave out are named."""
+        """Our scopes are the hub's to decide, save what we keep: whether they changed. Own records that they leave out
+        are named.
+        """
         peer, scopes = one.peer, one.manifest.scopes
         if not peer.introduces or scopes is None or not scopes[0]:
             return False
-        read, write = _scopes(scopes[1]), _scopes(scopes[0])
+        read, write = (self._replica.offered(_scopes(texts)) for texts in (scopes[1], scopes[0]))
         if (set(read), set(write)) == (set(peer.read_scopes), set(peer.write_scopes)):
             return False
         peers.set_scopes(conn, peer.node, read, write)
         levels = acknowledged.levels(conn, peer.node)
-        for stream, head in self._replica.ledger.own_heads(conn).items():
+        now = peers.get_peer(conn, peer.node)
+        own = self._replica.ledger.own_heads(conn).items()
+        left_out = [(stream, head) for stream, head in own if not within(stream.scope, read)]
+        for stream, head in left_out:
             known = levels.get(stream)
-            if not within(stream.scope, read) and (known is None or known.seq < head.seq):
+            if now.is_meant_for(stream.scope) and (known is None or known.seq < head.seq):
                 self._report.problems.append(NotGranted(stream=str(stream)))
         return True
 

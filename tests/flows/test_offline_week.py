@@ -19,11 +19,12 @@ from service.actions import (
     routing,
     syncing,
 )
+from service.actions.hub_address import HUB_URL
 from service.domain.opinion_fold import fold
 from service.domain.opinions import Opinion, State
 from service.domain.people import Reporter
 from service.node import Node
-from service.store import codec
+from service.store import codec, node_facts
 from service.store.tables import cards, opinions
 from sync.errors import Unreachable
 from tests.flows.conftest import CLERK, HEAD, LIAISON, VILLAGE, Township
@@ -195,6 +196,19 @@ def test_a_night_asleep_does_not_make_the_first_failed_try_of_the_morning_a_long
         waits.append((state.next_at - clock.now).total_seconds())
         clock.go_on(seconds=waits[-1])
     assert max(waits) > 100 > 20 >= waits[-1], "a dead line in the evening says nothing of the morning"
+
+
+def test_a_station_that_was_told_the_address_on_its_own_page_exchanges_by_itself(township: Township) -> None:
+    station = township.station("qd")
+    settle(township)
+    register(station)
+    station.settings = station.settings.model_copy(update={"hub_url": None})
+    assert syncing.exchange_if_due(station) is None, "it knows of no line"
+    with station.engine.begin() as connection:
+        node_facts.put(connection, HUB_URL, township.line.url)
+    report = syncing.exchange_if_due(station)
+    assert report is not None
+    assert report.verified
 
 
 def test_a_reception_that_arrives_rings_for_the_coverage_view(township: Township) -> None:

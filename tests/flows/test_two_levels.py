@@ -296,6 +296,28 @@ def test_a_restored_township_hub_opens_an_epoch_upwards_too_and_its_newest_count
     assert checking.check(county.hub) == checking.check(hub) == []
 
 
+def test_a_new_server_of_a_township_takes_the_old_ones_place_at_the_county(county: County, tmp_path: Path) -> None:
+    county.sum_up(QIANKENG)
+    county.exchange(QIANKENG)
+    old = county.towns[QIANKENG]
+    with county.hub.unit(ADMIN) as unit:
+        code = enrolling.create_code(unit, QIANKENG, replaces=old.identity.node)
+    new = county.towns[QIANKENG] = ready(settings(tmp_path / "new", QIANKENG, county.lines), county.clock)
+    found_township(new)
+    enrolling.enrol(new, code)
+    with new.unit(CLERK) as unit:
+        fact = f.ReceptionHeld(held_on=unit.today, station="qd", headcount=4)
+        unit.record("reception/one", fact, scope=new.station_scope("qd"))
+    assert county.sum_up(QIANKENG) == 1, "it has the old one's sums, and counts otherwise"
+    assert county.exchange(QIANKENG)[0].verified
+    sums = county.sums(QIANKENG)
+    assert sums is not None
+    assert sums.receptions_held == 1
+    with pytest.raises(SyncError, match="withdrawn"):
+        syncing.exchange_now(old)
+    old.engine.dispose()
+
+
 def test_papers_are_numbered_as_ever_once_the_stations_agree_whatever_the_county_does(county: County) -> None:
     hub = county.towns[QIANKENG]
     opinion = register_at_station(county)
@@ -330,7 +352,16 @@ def test_where_there_is_no_line_the_stick_carries_enrolment_sums_and_notices(tmp
     projecting.sweep(above)
     carrying.bring_back(hub, ADMIN, place)
     projecting.sweep(hub)
+    with above.engine.begin() as connection:
+        grants = (Scope(QIANKENG), Scope(f"{COUNTY}/pub"), above.sums_scope(QIANKENG))
+        peers.set_scopes(connection, hub.identity.node, grants, grants)
+    clock.go_on(minutes=1)
+    carrying.take_away(above, ADMIN, place, QIANKENG)
+    assert carrying.bring_back(hub, ADMIN, place).problems == []
     with above.reading() as there, hub.reading() as here:
+        gathering_hub = syncing.hub_of(here)
+        assert gathering_hub is not None
+        assert set(gathering_hub.shared_scopes) == {f"{COUNTY}/pub", above.sums_scope(QIANKENG)}, "whatever it grants"
         assert sums_queries.sums_in(there, "2026-09") == sums_queries.sums_in(here, "2026-09") != {}
         assert [one.title for one in sums_queries.last_notices(here, limit=5)] == ["月底核对"]
     for node in (above, hub):
