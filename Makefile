@@ -20,8 +20,8 @@ help: ## show this list
 dev: $(READY) ## build the environment (.venv) and say how to enter it
 	@echo "Ready: . $(BIN)/activate, then lianxin --help"
 
-demo: $(READY) ## a township on this machine: hub, three stations, sample town (SCRIPTED=1 plays the story by itself)
-	@$(BIN)/python -m service.demo $(if $(SCRIPTED),--scripted)
+demo: $(READY) ## a township on this machine: hub, three stations, sample town (SCRIPTED=1 plays the story, COUNTY=1 adds a county)
+	@$(BIN)/python -m service.demo $(if $(SCRIPTED),--scripted) $(if $(COUNTY),--county)
 
 # loadfile: one file's tests stay on one worker, so what a file prepares once is prepared once.
 test: $(READY) ## all tests, PostgreSQL and Redis included (ARGS="tests/sync -x" narrows them)

@@ -108,7 +108,8 @@ _SAMPLE = {
     "title": "'村口排水沟堵塞 ' || n", "affected": "1", "sensitive": "false", "state": "'handling'",
     "unit": "'unit' || n % 40", "registered_at": "1760000000000000 + n", "received_at": "1760000000000000 + n",
     "dispatched_at": "1760000000000000 + n", "signed_at": "NULL", "delivered_at": "NULL", "closed_at": "NULL",
-    "reopened": "0", "reopen_asked": "false", "clock": "md5('open' || n) || ':K2:1'", "clock_kind": "'K2'",
+    "reopened": "0", "reopen_asked": "false", "ran_late": "false",
+    "rating": "''", "clock": "md5('open' || n) || ':K2:1'", "clock_kind": "'K2'",
     "due_on": "DATE '2040-01-01'", "due_at": str(_FAR_US), "provisional": "false", "level": "-1",
     "next_step_at": f"{_FAR_US} + n", "unknown": "0",
 }  # fmt: skip

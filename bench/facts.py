@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from config.settings import NodeRole, Settings
@@ -141,11 +142,12 @@ def drafts(life: Callable[[int], tuple[f.Fact, ...]], numbers: range, author: Ac
             )  # fmt: skip
 
 
-def append(node: Node, scope: Scope, wanted: Sequence[EventDraft]) -> None:
-    """Append the drafts to the node's own stream."""
-    for start in range(0, len(wanted), _APPENDED_AT_ONCE):
+def append(node: Node, scope: Scope, wanted: Iterable[EventDraft]) -> None:
+    """Append the drafts to the node's own stream, some at a time: a million need not stand in memory."""
+    drafts = iter(wanted)
+    while some := list(islice(drafts, _APPENDED_AT_ONCE)):
         with node.engine.begin() as connection:
-            node.ledger.append(connection, scope, wanted[start : start + _APPENDED_AT_ONCE])
+            node.ledger.append(connection, scope, some)
 
 
 def mark(node: Node, wanted: Sequence[EventDraft]) -> None:

@@ -21,7 +21,7 @@ import requests
 
 from bench import facts
 from service.demo.browser import Browser
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import Township
 
 ROUNDS, WARM_UP = 100, 10

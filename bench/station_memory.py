@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from service.demo.browser import Browser
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import Township
 
 STATION = "qd"

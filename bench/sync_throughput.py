@@ -22,9 +22,11 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import zstandard
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, create_engine
 
-from service.demo.servers import PrivatePostgres, free_port
+from bench import copy_peer
+from service.demo.private_server import free_port
+from service.demo.servers import PrivatePostgres
 from sync import bundle, peers
 from sync.enrolment import enrol, issue_code
 from sync.errors import LinkError, SyncError, encode_error
@@ -37,7 +39,7 @@ from sync.packing import Budget
 from sync.positions import behind
 from sync.replica import Replica
 from sync.responder import Responder
-from sync.tables import ledger_events, metadata
+from sync.tables import metadata
 from sync.testing import sqlite_engine
 from sync.transport import HttpTransport
 from sync.wire import CONTENT_TYPE
@@ -71,7 +73,7 @@ def _throughput(hub: Replica, station: Replica, line: HttpTransport) -> dict[str
     took, report, sent = min((_send(station, line, drafts(EVENTS, seed)) for seed in range(1, RUNS + 1)), key=_first)
     payload = len(zstandard.ZstdCompressor(level=3).compress(b"".join(draft.body for draft in sent)))
     wire = (report.bytes_sent + report.bytes_received) / EVENTS
-    copy_per_s = _copy_per_s(hub)
+    copy_per_s = copy_peer.rows_per_s(hub.engine, EVENTS)
     return {
         "events": EVENTS, "subjects": SUBJECTS, "raw_bytes_per_event": round(sum(len(d.body) for d in sent) / EVENTS),
         "stored_verified_per_s": round(EVENTS / took), "stored_verified_per_s_budget": 20_000,
@@ -98,29 +100,6 @@ def _send(
     assert report.verified, report
     assert report.pushed == len(recorded), report
     return took, report, recorded
-
-
-def _copy_per_s(hub: Replica) -> float:
-    """Rows a second of a plain COPY of the same rows into a table without any index; the best of three."""
-    with hub.engine.begin() as conn:
-        rows = [tuple(row) for row in conn.execute(select(ledger_events).limit(EVENTS))]
-    return max(_copied(hub.engine, rows) for _ in range(3))
-
-
-def _copied(engine: Engine, rows: list[tuple[Any, ...]]) -> float:
-    with engine.connect() as conn:
-        conn.exec_driver_sql("CREATE TABLE copy_peer (LIKE ledger_events)")
-        conn.commit()
-        driver: Any = conn.connection.driver_connection
-        began = time.perf_counter()
-        with driver.cursor() as cursor, cursor.copy("COPY copy_peer FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-        conn.commit()
-        took = time.perf_counter() - began
-        conn.exec_driver_sql("DROP TABLE copy_peer")
-        conn.commit()
-    return len(rows) / took
 
 
 def _parts(hub: Replica, station: Replica) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from service.actions.attaching import attach
 from service.actions.projecting import sweep
 from service.actions.syncing import sync_state
 from service.demo.history import Office
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import HUB, Township
 from service.documents.uploads import Upload, cleaned
 from service.domain.opinions import State

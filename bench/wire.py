@@ -17,7 +17,7 @@ import zstandard
 
 from bench import facts
 from service.actions.syncing import replica
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import Township
 from service.node import Node
 from sync import peers

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-EXCHANGE = "lianxin.exchange"  # station: ask whether a sync is due, and do it
+EXCHANGE = "lianxin.exchange"  # ask whether a sync with the hub above is due, and do it
 PROJECTION = "lianxin.projection"  # fold pending subjects into the read tables
 ESCALATION = "lianxin.escalation"  # hub: fire the ladder's due steps, deem unsigned dispatches signed
 COVERAGE = "lianxin.coverage"  # hub: compile and publish the coverage view
+SUMMING = "lianxin.summing"  # township hub: count the months for the county, record what changed
 ANCHOR = "lianxin.anchor"  # remember beside the database how far this node has come
 HOUSEKEEPING = "lianxin.housekeeping"  # bounded tables, stale codes, disk and integrity facts
 
-ALL = (EXCHANGE, PROJECTION, ESCALATION, COVERAGE, ANCHOR, HOUSEKEEPING)
+ALL = (EXCHANGE, PROJECTION, ESCALATION, COVERAGE, SUMMING, ANCHOR, HOUSEKEEPING)
 QUEUE = "lianxin"
 NUDGE_EXPIRES_S = 60  # a late doorbell is worthless: beat has looked since
 
@@ -28,5 +29,8 @@ class Beat:
     every_s: float
 
 
-HUB_BEAT = (Beat(PROJECTION, 5), Beat(ESCALATION, 30), Beat(COVERAGE, 300), Beat(ANCHOR, 120), Beat(HOUSEKEEPING, 3600))
+HUB_BEAT = (
+    Beat(PROJECTION, 5), Beat(ESCALATION, 30), Beat(EXCHANGE, 30), Beat(COVERAGE, 300), Beat(SUMMING, 3600),
+    Beat(ANCHOR, 120), Beat(HOUSEKEEPING, 3600),
+)  # fmt: skip
 STATION_BEAT = (Beat(EXCHANGE, 30), Beat(PROJECTION, 10), Beat(ANCHOR, 300), Beat(HOUSEKEEPING, 3600))

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "LIANXIN_"
+COUNTY_DIGITS = 6  # of the nine that name a town
 
 
 class NodeRole(StrEnum):
@@ -36,13 +37,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     role: NodeRole = NodeRole.STATION
-    town: str = Field(default="445222113", pattern=r"^\d{9}$", description="statistical code of the town")
+    town: str = Field(
+        default="445222113", pattern=r"^\d{6}(\d{3})?$",
+        description="statistical code of the town, nine digits; of the county at a county's hub, six",
+    )  # fmt: skip
     data_dir: Path = Field(default=Path("data"), description="keys, SQLite database, anchor file")
     database_url: SecretStr | None = Field(default=None, description="hub: PostgreSQL; station: left empty")
     broker_url: str | None = Field(default=None, description="Redis; a station without one works in-process")
     secret_key: SecretStr | None = Field(default=None, description="signs sessions; made at install if empty")
-    hub_url: str | None = Field(default=None, description="station: where the hub answers")
-    hub_ca_file: Path | None = Field(default=None, description="station: certificate authority of an own hub")
+    hub_url: str | None = Field(default=None, description="where the hub above answers: the station's, or the county's")
+    hub_ca_file: Path | None = Field(default=None, description="certificate authority of an own hub")
     public_url: str | None = Field(default=None, description="address printed on receipts and QR codes")
     stick_dirs: str = Field(
         default=os.pathsep.join(("/media", "/run/media", "/mnt")),
@@ -57,6 +61,22 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     test_clock: Path | None = Field(default=None, description="rehearsals only: file with an offset in seconds")
+
+    @property
+    def is_county(self) -> bool:
+        """Whether this is a county's code (GB/T 2260): then the nodes below are townships' hubs, not stations."""
+        return len(self.town) == COUNTY_DIGITS
+
+    @property
+    def county(self) -> str:
+        """Code of the county that the town belongs to; its own at a county's hub."""
+        return self.town[:COUNTY_DIGITS]
+
+    @model_validator(mode="after")
+    def _stations_belong_to_towns(self) -> Settings:
+        if self.role is NodeRole.STATION and self.is_county:
+            raise ValueError("town: a station belongs to a town, whose code has nine digits")
+        return self
 
     @model_validator(mode="after")
     def _hub_needs_postgresql(self) -> Settings:

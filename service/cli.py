@@ -60,11 +60,14 @@ def _parser() -> argparse.ArgumentParser:
 
     add("serve", _serve, "run this node as the settings say")
     add("migrate", _migrate, "bring the database up to this program, rebuild read tables if needed")
-    found = add("found", _found, "hub: found the town, publishing calendar, terms and codes")
-    found.add_argument("--name", default="钱坑镇", help="name of the town")
-    code = add("enrolment-code", _enrolment_code, "hub: a one-time code for a station")
-    code.add_argument("station", help="station code, such as qd")
-    enrol = add("enrol", _enrol, "station: enrol at the hub with a one-time code")
+    found = add("found", _found, "hub: found the town or county, publishing calendar, terms and codes")
+    found.add_argument("--name", default="钱坑镇", help="name of the town or county")
+    code = add("enrolment-code", _enrolment_code, "hub: a one-time code for a station, or for a township")
+    code.add_argument("station", help="station code, such as qd; at a county's hub a township's, such as 445222113")
+    township = add("township", _township, "county's hub: enter a township, or correct its name")
+    township.add_argument("code", help="nine digits")
+    township.add_argument("--name", required=True)
+    enrol = add("enrol", _enrol, "enrol at the hub above with a one-time code: a station, or a township's hub")
     enrol.add_argument("code")
     enrol.add_argument("--stick", metavar="PATH", help="without a line: carry request and answer on this memory stick")
     user = add("user", _user, "create an account on this node")
@@ -75,11 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("--unit", default="")
     user.add_argument("--deputy", default="")
     user.add_argument("--password-file", help="first line is the password; asked for when left out")
-    add("sync", _sync, "station: exchange with the hub now")
+    add("sync", _sync, "exchange with the hub above now")
+    add("sum", _sum, "township's hub: count the months for the county now")
     stick = add("stick", _stick, "carry records and answers on a memory stick: 从U盘带走 (export), 从U盘带回 (import)")
     stick.add_argument("direction", choices=["export", "import"])
     stick.add_argument("path", help="the stick's folder, such as /media/usb")
-    stick.add_argument("--station", default="", help="hub, export: for which station")
+    stick.add_argument("--station", default="", help="hub, export: for which station, township or county (its code)")
     add("status", _status, "what this node holds and waits for, as JSON")
     add("rebuild", _rebuild, "fold every subject again into empty read tables")
     add("check", _check, "verify chains, and that rebuilt read tables equal the live ones")
@@ -138,17 +142,27 @@ def _enrolment_code(args: argparse.Namespace) -> int:
     return 0
 
 
+def _township(args: argparse.Namespace) -> int:
+    from service.actions.gathering import state_township
+
+    with open_node().unit(ADMIN) as unit:
+        state_township(unit, args.code, args.name)
+    print(f"{args.code} {args.name} entered")
+    return 0
+
+
 def _enrol(args: argparse.Namespace) -> int:
     from service.actions.enrolling import enrol, enrol_by_stick
 
+    node = open_node()
     if args.stick is None:
-        station: str | None = enrol(open_node(), args.code)
+        known: str | None = enrol(node, args.code)
     else:
-        station = enrol_by_stick(open_node(), ADMIN, args.code, os.path.abspath(args.stick))
-    if station is None:
-        print("接入申请已写到U盘: 请带到乡镇读入, 带回后用同一接入码再运行一次")
+        known = enrol_by_stick(node, ADMIN, args.code, os.path.abspath(args.stick))
+    if known is None:
+        print("接入申请已写到U盘: 请带到上级枢纽读入, 带回后用同一接入码再运行一次")
         return 0
-    print(f"enrolled as station {station}")
+    print(f"enrolled as {'township' if node.is_hub else 'station'} {known}")
     return 0
 
 
@@ -179,6 +193,13 @@ def _sync(_: argparse.Namespace) -> int:
     return 0 if report.verified else 1
 
 
+def _sum(_: argparse.Namespace) -> int:
+    from service.actions.summing import sum_up
+
+    print(f"{sum_up(open_node())} months recorded")
+    return 0
+
+
 def _stick(args: argparse.Namespace) -> int:
     folder = os.path.abspath(args.path)
     return _stick_out(folder, args.station) if args.direction == "export" else _stick_in(folder)
@@ -190,6 +211,7 @@ def _stick_out(folder: str, station: str) -> int:
     node = open_node()
     for one in take_away(node, ADMIN, folder, station):
         print(f"已写到 {one.folder}: {one.files} 个文件, {one.events} 条记录, 本次新写 {one.new_events} 条")
+        print(f"照片和扫描件 {one.contents} 个, 放不下、下次再带 {one.contents_left} 个")
     if is_own_disk(node, folder):
         print("注意: 这个文件夹在本机硬盘上, 不是U盘", file=sys.stderr)
     print("请先安全弹出U盘, 再带到对方那里读入")
@@ -203,7 +225,7 @@ def _stick_in(folder: str) -> int:
         print(f"已读入 {progress.done}/{progress.files} 个文件", flush=True)
 
     report = bring_back(open_node(), ADMIN, folder, show)
-    print(f"新收到 {report.stored} 条记录, 此前已有 {report.known} 条")
+    print(f"新收到 {report.stored} 条记录, 此前已有 {report.known} 条; 照片和扫描件收齐 {report.contents} 个")
     for name in report.enrolled:
         print(f"已接入 {name}, 接入答复已写到U盘")
     for one in report.answers:

@@ -53,6 +53,11 @@ class Node:
         return self.settings.role is NodeRole.HUB
 
     @property
+    def is_county(self) -> bool:
+        """Whether this hub is a county's: what lies below it are townships' hubs."""
+        return self.settings.is_county
+
+    @property
     def town_scope(self) -> Scope:
         """The scope that contains all others of this town."""
         return Scope(self.settings.town)
@@ -64,6 +69,13 @@ class Node:
     @property
     def hub_scope(self) -> Scope:
         return Scope(f"{self.settings.town}/hub")
+
+    def sums_scope(self, township: str) -> Scope:
+        """Where a township's hub writes what it counted: the one scope of a town that its county shares.
+
+        One for each township, since both sides of an exchange hold all of what they share: decision 0021.
+        """
+        return Scope(f"{self.settings.county}/sum/{township}")
 
     def station_scope(self, station: str) -> Scope:
         return Scope(f"{self.settings.town}/s/{station}")
@@ -122,7 +134,8 @@ def build_node(settings: Settings, *, jobs: Jobs | None = None, now: Now | None 
     vault = NodeVault(settings.data_dir / "vault.key")
     return Node(
         settings=settings, engine=engine, identity=identity, anchor=Anchor(settings.data_dir),
-        ledger=Ledger(identity, clock, vault), now=clock, blobs=BlobStore(settings.data_dir / "blobs", clock),
+        ledger=Ledger(identity, clock, vault), now=clock,
+        blobs=BlobStore(settings.data_dir / "blobs", clock, vault=vault),
         seal=StationSeal(settings.data_dir / "station-seal.key"), secret_key=_secret_key(settings),
         jobs=jobs if jobs is not None else _jobs(settings),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
 from sync import bulk
 from sync.events import Origin, Scope, Stream, from_us, to_us, within
@@ -32,6 +32,17 @@ _WAITING: Final = (
     )
     .where(ledger_streams.c.node == bindparam("own"), ledger_streams.c.seq > _LEVEL)
 )
+# Per stream of these nodes: what the peer stated last, nothing if it never did.
+_STATED: Final = (
+    select(ledger_streams.c.id, ledger_streams.c.node, ledger_streams.c.epoch, ledger_streams.c.scope,
+           sync_acknowledged.c.seq, sync_acknowledged.c.chain)
+    .select_from(ledger_streams)
+    .outerjoin(
+        sync_acknowledged,
+        and_(sync_acknowledged.c.stream_id == ledger_streams.c.id, sync_acknowledged.c.peer == bindparam("peer")),
+    )
+    .where(ledger_streams.c.node.in_(bindparam("nodes", expanding=True)))
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +56,10 @@ class Unsent:
 def acknowledge(conn: Connection, peer: str, stated: Heads, counter: int, now: datetime) -> None:
     """Keep the peer's statement about streams that exist here."""
     a = sync_acknowledged
-    ids = _ids(conn, stated)
     rows = [
-        {"peer": peer, "stream_id": ids[stream], "seq": head.seq, "chain": head.chain, "counter": counter,
+        {"peer": peer, "stream_id": stream_id, "seq": head.seq, "chain": head.chain, "counter": counter,
          "stated_us": to_us(now)}
-        for stream, head in stated.items() if stream in ids
+        for stream_id, head in _news(conn, peer, stated)
     ]  # fmt: skip
     if not rows:
         return
@@ -72,23 +82,29 @@ def levels(conn: Connection, peer: str) -> Heads:
     }
 
 
+def forget(conn: Connection, peer: str) -> None:
+    """The peer begins anew: whatever it states next counts, and until then nothing does."""
+    conn.execute(delete(sync_acknowledged).where(sync_acknowledged.c.peer == peer))
+
+
 def unsent(conn: Connection, identity: Identity, peer: Peer) -> Unsent:
-    """Own events above what the peer stated. For a hub (`introduces`) also those it does not let us send: they wait."""
+    """Own events above what the peer stated. Of what is meant for a hub (`introduces`) also those it does not let us
+    send: they wait.
+    """
     rows = [
         row for row in conn.execute(_WAITING, {"own": identity.node, "peer": peer.node})
-        if peer.introduces or within(row.scope, peer.read_scopes)
+        if within(row.scope, peer.read_scopes) or (peer.introduces and peer.is_meant_for(Scope(row.scope)))
     ]  # fmt: skip
     oldest = min((row.received_us for row in rows), default=None)
     return Unsent(sum(row.lacking for row in rows), None if oldest is None else from_us(oldest))
 
 
-def _ids(conn: Connection, stated: Heads) -> dict[Stream, int]:
-    t = ledger_streams.c
+def _news(conn: Connection, peer: str, stated: Heads) -> list[tuple[int, Position]]:
+    """Ids and heads of the streams of which the peer states something else than it did: mostly none."""
     names = sorted({stream.origin.node for stream in stated})
-    found: dict[Stream, int] = {}
-    for part in bulk.chunks(names):
-        for row in conn.execute(select(t.id, t.node, t.epoch, t.scope).where(t.node.in_(part))):
-            stream = Stream(Origin(row.node, row.epoch), Scope(row.scope))
-            if stream in stated:
-                found[stream] = row.id
-    return found
+    rows = [row for part in bulk.chunks(names) for row in conn.execute(_STATED, {"peer": peer, "nodes": part})]
+    return [
+        (row.id, head) for row in rows
+        if (head := stated.get(Stream(Origin(row.node, row.epoch), Scope(row.scope)))) is not None
+        and (row.seq, row.chain) != (head.seq, head.chain)
+    ]  # fmt: skip

@@ -6,6 +6,9 @@
 
 Whatever is acknowledged is on the disk first: chunks are flushed before the database says that they are here, whole
 files are written under another name and renamed.
+
+With a vault each chunk lies sealed, bound to its content and place, in a slot that is longer by what sealing adds;
+names stay those of the plain content. So a file is read, written and completed chunk by chunk, whatever its size.
 """
 
 import os
@@ -15,9 +18,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from sync.identity import Vault
 from sync.limits import CHUNK_BYTES
 
 _PARTS: Final = "parts"
+_KEY_CHECK: Final = "sealed-under"  # opens with the key that the files were sealed under, and says nothing else
+_KEY_CHECK_BOUND: Final = b"lianxin/blob-key/1"
 
 
 def digest_of(content: bytes) -> bytes:
@@ -41,11 +47,17 @@ def chunk_hashes(content: bytes) -> bytes:
 
 
 class BlobFiles:
-    """Reads and writes the folder. `free_bytes` tells how much room its disk has; by default the disk is asked."""
+    """Reads and writes the folder. `free_bytes` tells how much room its disk has; by default the disk is asked.
 
-    def __init__(self, folder: Path, free_bytes: Callable[[], int] | None = None) -> None:
+    With a `vault` everything that is written is sealed; what was written before there was one can still be read.
+    """
+
+    def __init__(self, folder: Path, free_bytes: Callable[[], int] | None = None, vault: Vault | None = None) -> None:
         self.folder = folder
         self._free_bytes = free_bytes
+        self._vault = vault
+        self._added = len(vault.seal(b"", b"")) if vault else 0  # what sealing adds to a chunk
+        self._key_noted = False
 
     def free_bytes(self) -> int:
         if self._free_bytes is not None:
@@ -62,7 +74,7 @@ class BlobFiles:
 
     def has_whole(self, digest: bytes, size: int) -> bool:
         """Whether the file is there with the right length; a power cut can leave one that is empty."""
-        return _size(self.whole(digest)) == size
+        return _size(self.whole(digest)) in (self._lying(size), size)
 
     def has_part(self, digest: bytes) -> bool:
         return self.part(digest).exists()
@@ -75,7 +87,9 @@ class BlobFiles:
         part.parent.mkdir(parents=True, exist_ok=True)
         scratch = part.with_name(f"{part.name}.{os.urandom(4).hex()}.new")
         with os.fdopen(_create(scratch), "wb") as file:
-            file.write(content)
+            for number in range(chunk_count(len(content))):
+                start = number * CHUNK_BYTES
+                file.write(self._seal(digest, number, content[start : start + CHUNK_BYTES]))
             _flush(file.fileno(), file.flush)
         self._place(scratch, digest)
         part.unlink(missing_ok=True)
@@ -85,8 +99,8 @@ class BlobFiles:
         part = self.part(digest)
         part.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(_create(part), "r+b") as file:
-            file.seek(number * CHUNK_BYTES)
-            file.write(data)
+            file.seek(number * self._slot)
+            file.write(self._seal(digest, number, data))
             _flush(file.fileno(), file.flush)
         _flush_folder(part.parent)
 
@@ -94,15 +108,46 @@ class BlobFiles:
         """The unfinished file is whole."""
         self._place(self.part(digest), digest)
 
-    def reopen(self, digest: bytes) -> None:
+    def reopen(self, digest: bytes, size: int) -> None:
         """A whole file is not sound: it becomes an unfinished one, whose good chunks still serve."""
+        self.seal_plain(digest, size)
         part = self.part(digest)
         part.parent.mkdir(parents=True, exist_ok=True)
         if self.whole(digest).exists():
             self.whole(digest).replace(part)
 
+    def seal_plain(self, digest: bytes, size: int) -> bool:
+        """Seal a whole file that was written before there was a vault; whether it was one."""
+        if not self._lies_plain(digest, size):
+            return False
+        content = _read(self.whole(digest))
+        if content is not None:
+            self.write_whole(digest, content)
+        return content is not None
+
+    def key_fits(self) -> bool:
+        """Whether what lies here was sealed under today's key; True where nothing was sealed yet."""
+        noted = _read(self.folder / _KEY_CHECK)
+        return noted is None or self._vault is None or self._open(noted, _KEY_CHECK_BOUND) is not None
+
+    def note_key(self) -> None:
+        """Everything that lies here is sealed under today's key; said once what another key had sealed was seen to."""
+        if self._vault is not None and not (self._key_noted and self.key_fits()):
+            self._note_key(self._vault)
+
+    def _note_key(self, vault: Vault) -> None:
+        path = self.folder / _KEY_CHECK
+        if not path.exists() or not self.key_fits():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            scratch = path.with_name(f"{path.name}.new")
+            scratch.write_bytes(vault.seal(b"", _KEY_CHECK_BOUND))
+            scratch.replace(path)
+        self._key_noted = True
+
     def remove(self, digest: bytes) -> None:
-        for path in (self.whole(digest), self.part(digest)):
+        """Nothing of it is left, not even what was being written when the power failed."""
+        part = self.part(digest)
+        for path in (self.whole(digest), part, *part.parent.glob(f"{part.name}.*.new")):
             path.unlink(missing_ok=True)
 
     def _place(self, path: Path, digest: bytes) -> None:
@@ -114,13 +159,21 @@ class BlobFiles:
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def read_whole(self, digest: bytes) -> bytes | None:
-        return _read(self.whole(digest))
+    def read_whole(self, digest: bytes, size: int) -> bytes | None:
+        """The content of the whole file, unchecked; None when it is gone or was sealed under another key."""
+        if not self.has_whole(digest, size):
+            return None
+        pieces = [self.read_chunk(digest, number, size) for number in range(chunk_count(size))]
+        return None if None in pieces else b"".join(piece for piece in pieces if piece is not None)
 
     def read_chunk(self, digest: bytes, number: int, size: int) -> bytes | None:
-        """The chunk as it lies there, from the whole file or the unfinished one; None when the file is gone."""
+        """The chunk as it lies there, from the whole file or the unfinished one; None when it cannot be had."""
+        length = chunk_bytes(size, number)
+        if self._lies_plain(digest, size):
+            return _read(self.whole(digest), number * CHUNK_BYTES, length)
         for path in (self.whole(digest), self.part(digest)):
-            data = _read(path, number * CHUNK_BYTES, chunk_bytes(size, number))
+            sealed = _read(path, number * self._slot, length + self._added)
+            data = None if sealed is None else self._open(sealed, _bound(digest, number))
             if data is not None:
                 return data
         return None
@@ -128,11 +181,12 @@ class BlobFiles:
     def part_fits(self, digest: bytes, size: int) -> bool:
         """Whether the unfinished file's content is what its name says."""
         path, taken = self.part(digest), sha256()
-        if _size(path) != size:
+        if _size(path) != self._lying(size):
             return False
         with path.open("rb") as file:
-            while piece := file.read(CHUNK_BYTES):
-                taken.update(piece)
+            for number in range(chunk_count(size)):
+                sealed = file.read(chunk_bytes(size, number) + self._added)
+                taken.update(self._open(sealed, _bound(digest, number)) or b"")
         return taken.digest() == digest
 
     def names(self) -> Iterator[tuple[bytes | None, Path]]:
@@ -142,6 +196,40 @@ class BlobFiles:
                 yield bytes.fromhex(path.name), path
             except ValueError:
                 yield None, path
+
+    # --- sealing -----------------------------------------------------------------------------------------------
+
+    @property
+    def _slot(self) -> int:
+        return CHUNK_BYTES + self._added
+
+    def _lying(self, size: int) -> int:
+        """How long the file of content of this size is."""
+        return size + chunk_count(size) * self._added
+
+    def _lies_plain(self, digest: bytes, size: int) -> bool:
+        return self._vault is not None and size > 0 and _size(self.whole(digest)) == size
+
+    def _seal(self, digest: bytes, number: int, data: bytes) -> bytes:
+        if self._vault is None:
+            return data
+        if not self._key_noted and not (self.folder / _KEY_CHECK).exists():
+            self._note_key(self._vault)
+        return self._vault.seal(data, _bound(digest, number))
+
+    def _open(self, sealed: bytes, bound_to: bytes) -> bytes | None:
+        """None for what was damaged, cut short, never written, or sealed under another key."""
+        if self._vault is None:
+            return sealed
+        try:
+            return self._vault.open(sealed, bound_to)
+        except Exception:  # noqa: BLE001  the vault is the caller's: whatever it raises means the same here
+            return None
+
+
+def _bound(digest: bytes, number: int) -> bytes:
+    """What a sealed chunk is bound to: no chunk can be put in the place of another."""
+    return b"lianxin/blob/1" + digest + number.to_bytes(4, "big")
 
 
 def _create(path: Path) -> int:

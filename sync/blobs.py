@@ -23,6 +23,7 @@ from sync import bulk
 from sync.blob_files import BlobFiles, chunk_bytes, chunk_count, chunk_hashes, digest_of
 from sync.errors import BlobErased, BlobNotReferred, ChunkDamaged, Malformed, NoSpace, TooLarge
 from sync.events import DIGEST_BYTES, Scope, from_us, to_us, within
+from sync.identity import Vault
 from sync.limits import BLOB_BYTES_MAX, CHUNK_BYTES, Limits
 from sync.tables import blob_chunks, blob_holders, blob_scopes
 from sync.tables import blobs as t
@@ -103,8 +104,9 @@ class BlobStore:
         now: Callable[[], datetime],
         limits: Limits | None = None,
         free_bytes: Callable[[], int] | None = None,
+        vault: Vault | None = None,
     ) -> None:
-        self.files = BlobFiles(folder, free_bytes)
+        self.files = BlobFiles(folder, free_bytes, vault)
         self._now = now
         self._limits = limits or Limits()
 
@@ -121,7 +123,7 @@ class BlobStore:
         row = self._locked(conn, digest)
         if row is not None and row.state == BlobState.ERASED:
             raise BlobErased(digest=digest.hex())
-        if not self.files.has_whole(digest, size):
+        if self.files.read_whole(digest, size) is None:  # a file that is there may have been sealed under a lost key
             self.require_space(size)
             self.files.write_whole(digest, content)
         if row is None:
@@ -129,14 +131,22 @@ class BlobStore:
         self._complete(conn, digest, size, chunk_hashes(content))
         return digest
 
-    def refer(self, conn: Connection, scope: Scope, digest: bytes, size: int, media_type: str) -> None:
-        """An event in this scope refers to this content. May be said any number of times."""
+    def refer(
+        self, conn: Connection, scope: Scope, digest: bytes, size: int, media_type: str, *, again: bool = False
+    ) -> None:
+        """An event in this scope refers to this content. May be said any number of times.
+
+        `again`: the application knows that this reference stands, so content that was erased is wanted after all.
+        """
         row, fits = self._locked(conn, digest), 0 < size <= BLOB_BYTES_MAX or digest == EMPTY
         if row is None:
             state = BlobState.REFERENCED if fits else BlobState.REFUSED
             self._insert(conn, digest, size if fits else 0, media_type, state)
         elif row.state == BlobState.REFUSED and fits:  # who referred to it first stated a wrong size
             self._set_state(conn, digest, BlobState.REFERENCED)
+        elif row.state == BlobState.ERASED and again and fits:
+            again_wanted = {"size": size, "media_type": media_type[:100], "state": BlobState.REFERENCED.value}
+            conn.execute(update(t).where(t.c.digest == digest).values(again_wanted))
         if row is None and digest == EMPTY:
             self.add(conn, b"", media_type)  # nothing has to travel
         statement = bulk.upsert_into(conn, blob_scopes).on_conflict_do_nothing()
@@ -146,13 +156,19 @@ class BlobStore:
         """Remove the content and never take it again, whoever sends it. May be said of content that is not here.
 
         Who erases the event that refers to it must say this, too: afterwards nobody can tell what it referred to.
+        Scopes that referred to it stay noted: their peers are told that it was erased, and stop sending.
         """
         if self._locked(conn, digest) is None:
             self._insert(conn, digest, 0, "", BlobState.ERASED)
         values = {"state": BlobState.ERASED.value, "hashes": None, "completed_us": None}
         conn.execute(update(t).where(t.c.digest == digest).values(values))
         conn.execute(delete(blob_chunks).where(blob_chunks.c.digest == digest))
+        conn.execute(delete(blob_holders).where(blob_holders.c.digest == digest))
         self.files.remove(digest)
+
+    def unrefer(self, conn: Connection, scope: Scope, digest: bytes) -> None:
+        """No event in this scope refers to this content any more; its peers may not have it any longer."""
+        conn.execute(delete(blob_scopes).where(blob_scopes.c.digest == digest, blob_scopes.c.scope == scope))
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -172,7 +188,7 @@ class BlobStore:
         blob = self.find(conn, digest)
         if blob is None or blob.state is not BlobState.COMPLETE:
             return None
-        content = self.files.read_whole(digest)
+        content = self.files.read_whole(digest, blob.size)
         return content if content is not None and digest_of(content) == digest else None
 
     def referring(self, conn: Connection, digest: bytes) -> list[Scope]:
@@ -196,6 +212,20 @@ class BlobStore:
             blob_holders.c.peer == settled_at, blob_holders.c.state.not_in(LACKING)
         )
         return self._in_state(conn, AT_HAND, scopes, t.c.digest.not_in(held))
+
+    def standing_in(self, conn: Connection, scopes: tuple[Scope, ...], at_most: int) -> list[Blob]:
+        """How content that events in these scopes refer to stands here: what is lacking first, then the newest."""
+        lacking = self.lacking(conn, scopes)
+        query = (
+            select(t.c.digest, blob_scopes.c.scope)
+            .join(blob_scopes, blob_scopes.c.digest == t.c.digest)
+            .where(t.c.state.not_in(LACKING))
+            .order_by(func.coalesce(t.c.completed_us, t.c.added_us).desc(), t.c.digest)
+        )
+        settled = (bytes(row.digest) for row in conn.execute(query) if within(row.scope, scopes))
+        named = list(dict.fromkeys((*lacking, *settled)))[:at_most]
+        found = {blob.digest: blob for blob in self.find_all(conn, named)}
+        return [found[digest] for digest in named if digest in found]
 
     def mark(self, conn: Connection) -> int:
         """A number that grows whenever content was completed here."""
@@ -272,7 +302,7 @@ class BlobStore:
         if row is None or row.state not in (*LACKING, *AT_HAND) or row.hashes is None:
             return None if row is None else _blob(row, frozenset())
         if row.state == BlobState.COMPLETE:
-            self.files.reopen(digest)
+            self.files.reopen(digest, row.size)
             here: Iterable[int] = range(chunk_count(row.size))
         else:
             here = self._chunks_here(conn, [digest]).get(digest, frozenset())
@@ -312,15 +342,24 @@ class BlobStore:
 
     def sweep(self, conn: Connection) -> Swept:
         """Look for references without content and content without reference. May run at any time, on any node."""
-        lost = [bytes(row.digest) for row in conn.execute(select(t).where(t.c.state.in_(AT_HAND))) if self._gone(row)]
+        # Without their key, as after a new installation on the old disk, files are there and cannot be read.
+        key_fits = self.files.key_fits()
+        rows = conn.execute(select(t).where(t.c.state.in_(AT_HAND))).all()
+        lost = [bytes(row.digest) for row in rows if self._gone(row) or not (key_fits or self._opens(row))]
         for digest in lost:
             self.look_again(conn, digest)
+        for row in rows:
+            self.files.seal_plain(row.digest, row.size)
+        self.files.note_key()
         return Swept(missing=tuple(self._missing(conn)), lost=tuple(lost), removed=self._remove_unreferred(conn))
 
     def _gone(self, row: Row[Any]) -> bool:
         if row.state == BlobState.COMPLETE:
             return not self.files.has_whole(row.digest, row.size)
         return not self.files.has_part(row.digest)
+
+    def _opens(self, row: Row[Any]) -> bool:
+        return self.files.read_chunk(row.digest, 0, row.size) is not None
 
     def _missing(self, conn: Connection) -> Iterator[Missing]:
         referred = select(blob_scopes.c.digest)

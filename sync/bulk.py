@@ -22,7 +22,12 @@ def is_postgresql(conn: Connection) -> bool:
 
 def upsert_into(conn: Connection, table: Table) -> Any:
     """INSERT that understands ON CONFLICT; both dialects spell it alike."""
-    return postgresql.insert(table) if is_postgresql(conn) else sqlite.insert(table)
+    return upsert(table, on_postgresql=is_postgresql(conn))
+
+
+def upsert(table: Table, *, on_postgresql: bool) -> Any:
+    """The same for a statement that is built once and used with many connections."""
+    return postgresql.insert(table) if on_postgresql else sqlite.insert(table)
 
 
 def insert_rows(conn: Connection, table: Table, rows: Sequence[Row]) -> None:

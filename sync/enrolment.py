@@ -6,8 +6,8 @@ nor somebody in between can enrol, and the new node knows for certain whose hub 
 
 import hmac
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -27,6 +27,10 @@ from sync.transport import Transport
 _ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 _CODE_CHARACTERS: Final = 12
 CODE_VALID_FOR: Final = timedelta(days=7)
+
+
+# What the application does when one node's key was withdrawn because another one took its place: (old, new).
+Replaced = Callable[[Connection, Peer, Peer], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,17 @@ def issue_code(
 
 
 def redeem(
-    conn: Connection, identity: Identity, hub_name: str, node: str, asked: wire.Enrol, now: datetime
+    conn: Connection,
+    identity: Identity,
+    hub_name: str,
+    node: str,
+    asked: wire.Enrol,
+    now: datetime,
+    replaced: Replaced = lambda _conn, _old, _new: None,
 ) -> wire.EnrolAnswer:
     """Enrol the asking node. A repeated request of the same node gets the same answer: the first may have been lost.
+
+    A code that replaces another node withdraws that one's key in the same transaction, and `replaced` is told.
 
     Raises `CodeRefused`, or `NodeTaken` when the id is enrolled with another key.
     """
@@ -80,8 +92,8 @@ def redeem(
         raise CodeRefused()
     peer = _new_peer(row, node, asked.public_key)
     peers.add_peer(conn, peer, now)
-    if row.successor_of is not None:
-        replacing.withdraw(conn, row.successor_of)
+    if row.successor_of is not None and replacing.withdraw(conn, row.successor_of):
+        replaced(conn, peers.get_peer(conn, row.successor_of), peer)
     conn.execute(update(t).where(t.c.code_id == asked.code_id).values(used_by=node, used_us=to_us(now)))
     return wire.EnrolAnswer(
         public_key=identity.public_key, mac=_mac(row.code_key, "hub", identity.node, identity.public_key),
@@ -120,6 +132,7 @@ def enrol(replica: Replica, transport: Transport, code: str) -> Enrolled:
     )  # fmt: skip
     request = wire.enclose(identity, "request", replica.head("enrol", epoch, "", 0), wire.encode(asked))
     hub, answer = _hub(transport.post("enrol", request), key)
+    hub = replace(hub, read_scopes=replica.offered(hub.read_scopes), write_scopes=replica.offered(hub.write_scopes))
     with replica.engine.begin() as conn:
         peers.add_peer(conn, hub, replica.now())
     return Enrolled(hub, answer.given_name, hub.shared_scopes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, Executable, bindparam, delete, func, select, update
 
@@ -14,6 +15,9 @@ from sync.tables import ledger_erasures as listed
 from sync.tables import ledger_events as t
 from sync.tables import ledger_held, ledger_incidents
 from sync.tracing import trace
+
+# Version of the erasure list; empty while nothing was ever erased.
+VERSION: Final = select(func.max(listed.c.number))
 
 
 def erase(conn: Connection, sealer: Sealer, event_ids: Sequence[str], now: datetime) -> int:
@@ -35,7 +39,7 @@ def erase(conn: Connection, sealer: Sealer, event_ids: Sequence[str], now: datet
 
 def version(conn: Connection) -> int:
     """Version of the erasure list; 0 when nothing was ever erased."""
-    return conn.execute(select(func.max(listed.c.number))).scalar() or 0
+    return conn.execute(VERSION).scalar() or 0
 
 
 def among(conn: Connection, event_ids: Sequence[bytes]) -> frozenset[bytes]:

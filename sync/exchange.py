@@ -68,7 +68,7 @@ class _Conversation:
         self._refused: set[str] = set()
         with replica.engine.begin() as conn:
             self._peer = peers.get_peer(conn, peer.node)
-            self._pace = Pace.resume(replica.limits, peers.batch_bytes(conn, peer.node))
+        self._pace = Pace.resume(replica.limits, self._peer.batch_bytes)
         self._asker = Asker(replica, self._peer, transport, self._report)
         self._forks = Forks(replica, self._peer, self._asker, self._pace, self._report, self._push, self._refuse)
 
@@ -157,11 +157,11 @@ class _Conversation:
             )  # fmt: skip
 
     def _adopt_grants(self, answer: wire.HelloAnswer) -> bool:
-        """Our scopes are the hub's to decide; whether they changed. What we may read, the hub may write to us."""
+        """Our scopes are the hub's to decide, save what we keep; whether they changed. We read what it writes."""
         peer = self._peer
         if not peer.introduces:
             return False
-        read, write = _scopes(answer.write_scopes), _scopes(answer.read_scopes)
+        read, write = (self._replica.offered(_scopes(texts)) for texts in (answer.write_scopes, answer.read_scopes))
         if (set(read), set(write)) == (set(peer.read_scopes), set(peer.write_scopes)):
             return False
         with self._replica.engine.begin() as conn:
@@ -189,7 +189,7 @@ class _Conversation:
             return
         with replica.engine.begin() as conn:
             for stream in replica.ledger.own_heads(conn):
-                if not within(stream.scope, peer.read_scopes):
+                if peer.is_meant_for(stream.scope) and not within(stream.scope, peer.read_scopes):
                     raise NotGranted(stream=str(stream))
 
     # --- push --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 import zstandard
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, case, exists, func, select, update
 
 from sync import bulk
 from sync.bundle import Segment, decode_segment, encode_segment
@@ -70,11 +70,16 @@ def open_evidence(evidence: bytes) -> Segment:
     return decode_segment(zstandard.ZstdDecompressor().decompress(evidence))
 
 
+def forks_exist(node: BindParameter[str]) -> ColumnElement[bool]:
+    """The condition that a refused branch of this node's streams is kept here."""
+    return exists().where(*_is_kept_fork_of(node))
+
+
 def forks_of(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int, Segment]]:
     """Branches of this node's streams that were refused here and are kept, oldest first."""
     query = (
         select(t.c.epoch, t.c.scope, t.c.seq, t.c.evidence)
-        .where(t.c.code == ForkFound.code, t.c.node == node, t.c.resolved_us.is_(None), t.c.evidence.is_not(None))
+        .where(*_is_kept_fork_of(node))
         .order_by(t.c.first_us, t.c.seq)
         .limit(limit)
     )
@@ -82,6 +87,10 @@ def forks_of(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int,
         (Stream(Origin(node, row.epoch), Scope(row.scope)), row.seq, open_evidence(row.evidence))
         for row in conn.execute(query)
     ]
+
+
+def _is_kept_fork_of(node: str | BindParameter[str]) -> tuple[ColumnElement[bool], ...]:
+    return t.c.code == ForkFound.code, t.c.node == node, t.c.resolved_us.is_(None), t.c.evidence.is_not(None)
 
 
 def evidence_of(conn: Connection, incident: Incident) -> Segment:

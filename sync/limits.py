@@ -13,6 +13,11 @@ HEADER_BYTES_MAX: Final = 4096
 HEADS_MAX: Final = 10_000
 # Per direction on one memory stick; more waits for the next time.
 STICK_FILES_MAX: Final = 1000
+# Of attached content on a stick: chunks in one file (8 MiB, far below what FAT32 and a village PC's memory take), files
+# for one node, and statements about content in one manifest, which stays below its 4 MiB.
+STICK_CHUNKS_MAX: Final = 64
+STICK_CONTENTS_MAX: Final = 250
+STICK_STANDINGS_MAX: Final = 10_000
 # Of attached content: 16 s on a line of 64 kbit/s, so that records never wait longer for one chunk. Part of the format.
 CHUNK_BYTES: Final = 128 * 1024
 BLOB_BYTES_MAX: Final = 64 * MIB
@@ -38,3 +43,6 @@ class Limits:
     blob_lane_bytes: int = 8 * MIB
     blob_lane_s: float = 10.0
     blob_disk_free_min: int = 256 * MIB
+    # Attached content on a stick, per direction; and what it leaves free there for records.
+    stick_blob_bytes: int = 1024 * MIB
+    stick_free_min: int = 32 * MIB

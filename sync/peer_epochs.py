@@ -24,6 +24,11 @@ def note(conn: Connection, peer: str, epoch: str, now: datetime) -> None:
     conn.execute(insert.on_conflict_do_update(index_elements=[t.c.peer, t.c.epoch], set_=again))
 
 
+def is_known(conn: Connection, peer: str, epoch: str) -> bool:
+    """Whether the peer has spoken to us in this epoch before."""
+    return conn.execute(select(t.c.peer).where(t.c.peer == peer, t.c.epoch == epoch)).first() is not None
+
+
 def shared_keys(conn: Connection, now: datetime) -> frozenset[str]:
     """Peers of which two computers seem to run at once with one key: a copied disk."""
     query = select(t.c.peer).where(t.c.returns > RETURNS_OF_ONE, t.c.returned_us > to_us(now - _WITHIN)).distinct()

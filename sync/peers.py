@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Insert, bindparam, func, select, update
 
 from sync import bulk, peer_epochs
 from sync.errors import CounterTooLow, NodeTaken, PeerRevoked, SyncError, UnknownPeer
@@ -23,6 +24,20 @@ _COUNTER_JUMP_MAX: Final = 2**40
 
 _ONE: Final = select(sync_peers).where(sync_peers.c.node == bindparam("of_node"))
 _ONE_LOCKED: Final = _ONE.with_for_update()
+_CONTACT: Final = select(sync_contacts).where(sync_contacts.c.peer == bindparam("of_peer"))
+_ADMITTED: Final = (
+    update(sync_peers)
+    .where(sync_peers.c.node == bindparam("of_node"))
+    .values(counter_seen=bindparam("seen"), epoch=bindparam("in_epoch"))
+)
+_NEXT_COUNTER: Final = (
+    update(sync_peers)
+    .where(sync_peers.c.node == bindparam("of_node"))
+    .values(counter_sent=sync_peers.c.counter_sent + 1)
+    .returning(sync_peers.c.counter_sent)
+)
+# Version of the revocation list; empty while nobody's key was withdrawn.
+REVOCATIONS: Final = select(func.max(sync_peers.c.revoked_number))
 _KEYS: Final = tuple(
     select(table.c.public_key).where(table.c.node == bindparam("of_node")) for table in (sync_peers, ledger_keys)
 )
@@ -32,7 +47,8 @@ _KEYS: Final = tuple(
 class Peer:
     """A node we exchange with. `introduces`: we believe it about other nodes' keys and about our own grants.
 
-    `revoked_after` names, per epoch, the last number that still counts; None while the key is good.
+    `revoked_after` names, per epoch, the last number that still counts; None while the key is good. `batch_bytes` is
+    the batch size that suited the line last time.
     """
 
     node: str
@@ -43,12 +59,21 @@ class Peer:
     introduces: bool = False
     revoked_after: Mapping[str, int] | None = None
     successor_of: str | None = None
+    batch_bytes: int | None = None
 
     @property
     def shared_scopes(self) -> tuple[Scope, ...]:
         """Everything both sides compare, without scopes that lie in another one of the list."""
         scopes = sorted({*self.read_scopes, *self.write_scopes})
         return tuple(s for s in scopes if not within(s, tuple(other for other in scopes if other != s)))
+
+    def is_meant_for(self, scope: Scope) -> bool:
+        """Whether what we write there is meant for this peer: the scope lies in a tree that both have a part in.
+
+        A hub that is a node of the level above writes most of what it writes in a tree of its own.
+        """
+        trees = {tree_of(shared) for shared in self.shared_scopes}
+        return not trees or tree_of(scope) in trees
 
     def may_write(self, stream: Stream) -> bool:
         """Own streams within its write scopes; anybody's proven streams within what both share.
@@ -64,6 +89,11 @@ class Peer:
         may_have_lost = self.introduces or stream.origin.node == self.node
         scopes = self.shared_scopes if may_have_lost else self.read_scopes
         return within(stream.scope, scopes)
+
+
+def tree_of(scope: Scope) -> str:
+    """The first segment of a path: the tree it grows in."""
+    return scope.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +172,7 @@ def revoke(conn: Connection, node: str, after: Mapping[str, int]) -> None:
 
 def revocations(conn: Connection) -> int:
     """Version of the revocation list: how many withdrawals there were; 0 when none."""
-    numbers = conn.execute(select(sync_peers.c.revoked_number).where(sync_peers.c.revoked_number.is_not(None)))
-    return max(numbers.scalars(), default=0)
+    return conn.execute(REVOCATIONS).scalar() or 0
 
 
 # --- keys ------------------------------------------------------------------------------------------------------
@@ -173,9 +202,7 @@ def introduce(conn: Connection, keys: Sequence[tuple[str, bytes]], by: Peer, now
 
 def next_counter(conn: Connection, node: str) -> int:
     """A number for the next request to this peer, higher than any before."""
-    t = sync_peers
-    bump = update(t).where(t.c.node == node).values(counter_sent=t.c.counter_sent + 1).returning(t.c.counter_sent)
-    counter = conn.execute(bump).scalar()
+    counter = conn.execute(_NEXT_COUNTER, {"of_node": node}).scalar()
     if counter is None:
         raise UnknownPeer(node=node)
     return int(counter)
@@ -208,7 +235,6 @@ def admit(
     Raises `UnknownPeer`, `PeerRevoked`, or `CounterTooLow` with the highest counter seen: such a request was answered
     before, or overtaken by a later one, and must not act again.
     """
-    t = sync_peers
     row = conn.execute(_ONE_LOCKED, {"of_node": node}).one_or_none()
     if row is None:
         raise UnknownPeer(node=node)
@@ -218,16 +244,36 @@ def admit(
         raise CounterTooLow(seen=row.counter_seen)
     if row.epoch != epoch:
         peer_epochs.note(conn, node, epoch, now)
-    conn.execute(update(t).where(t.c.node == node).values(counter_seen=counter, epoch=epoch))
+    conn.execute(_ADMITTED, {"of_node": node, "seen": counter, "in_epoch": epoch})
     return _peer(row)
 
 
+def lock(conn: Connection, node: str) -> None:
+    """Hold the peer's row until the transaction ends, as every request of it does: stick and line take turns."""
+    conn.execute(_ONE_LOCKED, {"of_node": node})
+
+
+def speaks_in(conn: Connection, node: str, epoch: str) -> bool:
+    """Whether this is the epoch in which the peer has last spoken to us; True before it has."""
+    current = conn.execute(select(sync_peers.c.epoch).where(sync_peers.c.node == node)).scalar()
+    return current in (None, epoch)
+
+
+def begins_epoch(conn: Connection, node: str, epoch: str, now: datetime) -> bool:
+    """Note an epoch in which the peer has never spoken to us, said without a request; whether it was such a one.
+
+    One that is known is left as it is: a stick comes late, and tells nothing about what its writer does today.
+    """
+    t = sync_peers
+    current = conn.execute(select(t.c.epoch).where(t.c.node == node)).scalar()
+    if current == epoch or peer_epochs.is_known(conn, node, epoch):
+        return False
+    peer_epochs.note(conn, node, epoch, now)
+    conn.execute(update(t).where(t.c.node == node).values(epoch=epoch))
+    return current is not None
+
+
 # --- batch size ------------------------------------------------------------------------------------------------
-
-
-def batch_bytes(conn: Connection, node: str) -> int | None:
-    """The batch size that suited the line last time."""
-    return conn.execute(select(sync_peers.c.batch_bytes).where(sync_peers.c.node == node)).scalar()
 
 
 def remember_batch_bytes(conn: Connection, node: str, size: int) -> None:
@@ -248,8 +294,15 @@ _SINCE: Final = "failing_since_us"
 
 def record_contact(conn: Connection, peer: str, **known: int | float | str | None) -> None:
     """Update what is known of the contact; columns of `sync_contacts` by name."""
-    insert = bulk.upsert_into(conn, sync_contacts).values(peer=peer, **known)
-    conn.execute(insert.on_conflict_do_update(index_elements=[sync_contacts.c.peer], set_=known))
+    conn.execute(_contact_upsert(bulk.is_postgresql(conn), tuple(known)), {"peer": peer, **known})
+
+
+@cache
+def _contact_upsert(on_postgresql: bool, names: tuple[str, ...]) -> Insert:
+    """Built once per set of columns: every exchange writes it on both sides."""
+    insert = bulk.upsert(sync_contacts, on_postgresql=on_postgresql)
+    renewed = {name: insert.excluded[name] for name in names}
+    return insert.on_conflict_do_update(index_elements=[sync_contacts.c.peer], set_=renewed)  # type: ignore[no-any-return]
 
 
 def record_error(conn: Connection, peer: str, error: SyncError, now: datetime) -> None:
@@ -268,7 +321,7 @@ def _failing_since(before: Contact, now: datetime) -> datetime:
 
 def find_contact(conn: Connection, peer: str) -> Contact:
     """The contact with a peer; empty when there was none yet."""
-    row = conn.execute(select(sync_contacts).where(sync_contacts.c.peer == peer)).one_or_none()
+    row = conn.execute(_CONTACT, {"of_peer": peer}).one_or_none()
     return _contact(row) if row else Contact(peer=peer)
 
 
@@ -281,6 +334,7 @@ def _peer(row: Any) -> Peer:
     return Peer(
         node=row.node, public_key=row.public_key, name=row.name, read_scopes=load_scopes(row.read_scopes),
         write_scopes=load_scopes(row.write_scopes), introduces=row.introduces, successor_of=row.successor_of,
+        batch_bytes=row.batch_bytes,
         revoked_after=None if row.revoked_after is None else json.loads(row.revoked_after),
     )  # fmt: skip
 
@@ -293,12 +347,12 @@ def was_ever_verified(conn: Connection) -> bool:
     return conn.execute(verified).first() is not None
 
 
-def all_verified_since(conn: Connection, instant: datetime) -> bool:
-    """Whether every peer whose key is good was found equal after this instant."""
+def all_verified_since(conn: Connection, instant: datetime, tree: str) -> bool:
+    """Whether every peer whose key is good, and that has a part in this tree, was found equal after this instant."""
     t, c = sync_peers.c, sync_contacts.c
     verified = select(c.peer).where(c.last_verified_us > to_us(instant))
-    waiting = select(t.node).where(t.revoked_after.is_(None), t.node.not_in(verified))
-    return conn.execute(waiting.limit(1)).first() is None
+    waiting = select(sync_peers).where(t.revoked_after.is_(None), t.node.not_in(verified))
+    return not any(_peer(row).is_meant_for(Scope(tree)) for row in conn.execute(waiting))
 
 
 def _contact(row: Any) -> Contact:

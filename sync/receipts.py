@@ -1,8 +1,9 @@
 """Signed statements of what a peer holds of ours, kept as they came: the newest per epoch of the peer."""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from sync import bulk, wire
 from sync.errors import BadSignature, Malformed
@@ -10,6 +11,10 @@ from sync.events import from_us, to_us
 from sync.peers import Peer
 from sync.positions import Heads
 from sync.tables import sync_receipts as t
+
+_NEWEST: Final = (
+    select(t.c.receipt, t.c.signature).where(t.c.peer == bindparam("of_peer")).order_by(t.c.stored_us.desc()).limit(1)
+)
 
 
 def keep(conn: Connection, peer: Peer, node: str, signed: wire.SignedReceipt, now: datetime) -> None:
@@ -37,8 +42,7 @@ def keep_newer(conn: Connection, peer: Peer, node: str, signed: wire.SignedRecei
 
 def newest(conn: Connection, peer: str) -> wire.SignedReceipt | None:
     """The receipt that was stored last."""
-    query = select(t.c.receipt, t.c.signature).where(t.c.peer == peer).order_by(t.c.stored_us.desc()).limit(1)
-    row = conn.execute(query).one_or_none()
+    row = conn.execute(_NEWEST, {"of_peer": peer}).one_or_none()
     return None if row is None else wire.SignedReceipt(receipt=row.receipt, signature=row.signature)
 
 

@@ -15,9 +15,9 @@ An event keeps header, salt and body, hence its id, its time and its lamport num
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, select
+from sqlalchemy import Connection, and_, bindparam, delete, exists, or_, select
 
 from sync import bulk, epochs, erasing, incidents, pending, streams
 from sync.appending import MILESTONE_EVENTS
@@ -32,6 +32,10 @@ from sync.streams import StreamRow
 from sync.tables import ledger_branches, ledger_events, ledger_held, ledger_once, ledger_signatures
 from sync.tracing import Traced, salts_of, trace
 
+# Asked in every hello, and almost always answered with no.
+_ANYTHING_KEPT: Final = select(
+    or_(exists().where(ledger_held.c.node == bindparam("of_node")), incidents.forks_exist(bindparam("of_node")))
+)
 _E = ledger_events.c
 _B = ledger_branches.c
 
@@ -151,6 +155,8 @@ def kept_for(conn: Connection, node: str, epoch: str, limit: int) -> list[tuple[
     Branches that were refused as forks, and, of epochs other than its current one (`epoch`), early segments: what
     precedes them may have gone with a disk.
     """
+    if not conn.execute(_ANYTHING_KEPT, {"of_node": node}).scalar():
+        return []
     h = ledger_held.c
     early = select(ledger_held).where(h.node == node, h.epoch != epoch).order_by(h.received_us, h.first).limit(limit)
     held = [

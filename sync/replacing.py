@@ -15,15 +15,16 @@ from sync.events import Stream
 from sync.incidents import Incident
 
 
-def withdraw(conn: Connection, node: str) -> None:
-    """Withdraw a node's key from where each of its epochs stands here. Does nothing when it was withdrawn before."""
+def withdraw(conn: Connection, node: str) -> bool:
+    """Withdraw a node's key from where each of its epochs stands here; False when it was withdrawn before."""
     peer = peers.get_peer(conn, node)
     if peer.revoked_after is not None:
-        return
+        return False
     reached: dict[str, int] = {}
     for stream, head in streams.heads_of(conn, node).items():
         reached[stream.origin.epoch] = max(head.seq, reached.get(stream.origin.epoch, 0))
     peers.revoke(conn, node, reached)
+    return True
 
 
 def widen(conn: Connection, segment: Segment) -> None:

@@ -1,6 +1,6 @@
 """What both halves of a conversation work on: one node's database, ledger and key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 
 from sync import epochs, erasing, peers, wire
 from sync.blobs import BlobStore
-from sync.events import to_us, within
+from sync.events import Scope, to_us, within
 from sync.identity import Identity
 from sync.ledger import Ledger
 from sync.limits import HEADS_MAX, Limits
@@ -37,6 +37,9 @@ FAULT_POINTS: Final = (
     "merged.after_commit",
 )
 
+# Said in every hello, hence in one statement.
+_LISTS: Final = select(erasing.VERSION.scalar_subquery(), peers.REVOCATIONS.scalar_subquery())
+
 
 def _pass(_point: str) -> None:
     """Nothing stops the world in earnest."""
@@ -62,6 +65,12 @@ class Replica:
     info: NodeInfo = field(default_factory=NodeInfo)
     reached: Callable[[str], None] = _pass
     blobs: BlobStore | None = None
+    keeps: Scope | None = None  # what lies within goes to no hub above, and none writes there, whatever it grants
+
+    def offered(self, scopes: Sequence[Scope]) -> tuple[Scope, ...]:
+        """What we share of the scopes that a hub above grants; also nothing that contains what we keep."""
+        kept = self.keeps
+        return tuple(one for one in scopes if kept is None or not (within(one, (kept,)) or within(kept, (one,))))
 
     def shared_heads(self, conn: Connection, peer: Peer) -> Heads:
         """Heads of everything both sides compare, derived from what lies here."""
@@ -73,10 +82,10 @@ class Replica:
         return {stream: head for stream, head in shared.items() if peer.may_read(stream)}
 
     def versions(self, conn: Connection) -> wire.Versions:
+        erasures, revocations = conn.execute(_LISTS).one()
         able = [name for name in wire.CAPABILITIES if name != "blobs" or self.blobs is not None]
         return wire.Versions(
-            software=self.info.software[:64], erasures=erasing.version(conn), revocations=peers.revocations(conn),
-            capabilities=able,
+            software=self.info.software[:64], erasures=erasures or 0, revocations=revocations or 0, capabilities=able,
         )  # fmt: skip
 
     def epoch(self, conn: Connection) -> str:

@@ -36,8 +36,14 @@ class Readable(Protocol):
 class Responder:
     """Answers peers. Any number of threads and processes may answer for one node; they share only the database."""
 
-    def __init__(self, replica: Replica, info: NodeInfo | None = None) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        info: NodeInfo | None = None,
+        replaced: enrolment.Replaced = lambda _conn, _old, _new: None,
+    ) -> None:
         self._replica = replica
+        self._replaced = replaced
         self._info = info or replica.info
         self.admission = Admission(replica.limits.working_at_once)
         self._answers: dict[str, Callable[[Connection, Peer, Envelope], bytes]] = {
@@ -218,7 +224,8 @@ class Responder:
         envelope.verify("request", asked.public_key)
         with replica.engine.begin() as conn:
             sender, now = envelope.head.sender, replica.now()
-            answer = enrolment.redeem(conn, replica.identity, self._info.name, sender, asked, now)
+            name = self._info.name
+            answer = enrolment.redeem(conn, replica.identity, name, sender, asked, now, self._replaced)
             epoch = replica.epoch(conn)
         return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), wire.encode(answer))
 

@@ -15,6 +15,7 @@ from sync.tables import ledger_streams as t
 _ONE: Final = select(t).where(
     t.c.node == bindparam("of_node"), t.c.epoch == bindparam("of_epoch"), t.c.scope == bindparam("of_scope")
 )
+_OF_NODE: Final = select(t).where(t.c.node == bindparam("of_node"), t.c.seq > 0)
 _ONE_LOCKED: Final = _ONE.with_for_update()
 _SAVE: Final = (
     update(t)
@@ -76,7 +77,7 @@ def everything(conn: Connection) -> list[StreamRow]:
 
 def heads_of(conn: Connection, node: str) -> Heads:
     """Heads of all non-empty streams of one node, of every epoch and scope."""
-    rows = (_row(row) for row in conn.execute(select(t).where(t.c.node == node, t.c.seq > 0)))
+    rows = (_row(row) for row in conn.execute(_OF_NODE, {"of_node": node}))
     return {row.stream: Position(row.seq, row.chain) for row in rows}
 
 

@@ -19,7 +19,16 @@ from sync.bundle import Count, Digest, HeadEntry, Hex16, Signature
 from sync.errors import Datum, FormatUnsupported, Malformed
 from sync.events import Origin, Scope, Stream
 from sync.identity import SIGNATURE_BYTES, Identity, statement, verify
-from sync.limits import BLOB_BYTES_MAX, BUNDLE_SEGMENTS_MAX, CHUNK_BYTES, HEADS_MAX, STICK_FILES_MAX
+from sync.limits import (
+    BLOB_BYTES_MAX,
+    BUNDLE_SEGMENTS_MAX,
+    CHUNK_BYTES,
+    HEADS_MAX,
+    STICK_CHUNKS_MAX,
+    STICK_CONTENTS_MAX,
+    STICK_FILES_MAX,
+    STICK_STANDINGS_MAX,
+)
 from sync.positions import Heads, Position
 
 MAGIC: Final = b"LXM1"
@@ -273,10 +282,28 @@ class StickFile(_Message, frozen=True, array_like=True, kw_only=True):
     ranges: Annotated[list[tuple[Hex16, Hex16, ScopeText, Count, Count, Digest]], Meta(max_length=BUNDLE_SEGMENTS_MAX)]
 
 
+class StickContent(_Message, frozen=True, array_like=True, kw_only=True):
+    """One encrypted file with chunks of attached content. `pieces`: of which content which chunks are in it."""
+
+    name: Annotated[str, Meta(max_length=80)]
+    bytes: Count
+    sha256: Digest
+    pieces: Annotated[list[tuple[Digest, ChunkSet]], Meta(max_length=STICK_CHUNKS_MAX)]
+
+
+class StickPack(_Message, frozen=True, array_like=True, kw_only=True):
+    """What a `StickContent` holds: each content's chunk list, then chunks."""
+
+    offers: Annotated[list[BlobOffer], Meta(max_length=STICK_CHUNKS_MAX)]
+    chunks: Annotated[list[ChunkPut], Meta(max_length=STICK_CHUNKS_MAX)]
+
+
 class StickManifest(_Message, frozen=True, array_like=True, kw_only=True):
     """What lies on a memory stick for one node, and what its producer holds of all streams both share.
 
     `seen`: the highest counter of the recipient's that the producer has seen, so that both know what is newer.
+    `contents` are files of attached content, `standings` how such content stands at the producer, `scopes` what a hub
+    lets the recipient read and write; a program of before knows none of them.
     """
 
     files: Annotated[list[StickFile], Meta(max_length=STICK_FILES_MAX)]
@@ -284,6 +311,9 @@ class StickManifest(_Message, frozen=True, array_like=True, kw_only=True):
     seen: Count
     versions: Versions
     receipt: SignedReceipt
+    contents: Annotated[list[StickContent], Meta(max_length=STICK_CONTENTS_MAX)] = []
+    standings: Annotated[list[BlobStanding], Meta(max_length=STICK_STANDINGS_MAX)] = []
+    scopes: tuple[ScopeList, ScopeList] | None = None
 
 
 @dataclass(frozen=True, slots=True)

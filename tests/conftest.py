@@ -23,8 +23,11 @@ hypothesis.settings.load_profile("lianxin")
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
-    """A PostgreSQL for this test process; ready in about a second, its folder is removed at the end."""
-    with PrivatePostgres(tmp_path_factory.mktemp("postgres")) as server:
+    """A PostgreSQL for this test process; ready in about a second, its folder is removed at the end.
+
+    It never crashes and nothing outlives it; the tests that kill a PostgreSQL start one of their own, which is durable.
+    """
+    with PrivatePostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         yield server
     shutil.rmtree(server.folder)
 

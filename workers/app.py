@@ -23,12 +23,14 @@ from service.jobs import celery_client
 from service.node import Node, build_node
 from service.store import schema
 from service.store.database import StorageUnusable
-from workers import anchor, coverage, escalation, exchange, housekeeping, projection
+from workers import anchor, coverage, escalation, exchange, housekeeping, projection, summing
 from workers.job import Job, run
 
 log = structlog.get_logger(__name__)
 
-JOBS: tuple[Job, ...] = (exchange.JOB, projection.JOB, escalation.JOB, coverage.JOB, anchor.JOB, housekeeping.JOB)
+JOBS: tuple[Job, ...] = (
+    exchange.JOB, projection.JOB, escalation.JOB, coverage.JOB, summing.JOB, anchor.JOB, housekeeping.JOB,
+)  # fmt: skip
 
 
 def beats_of(role: NodeRole) -> tuple[jobs.Beat, ...]:

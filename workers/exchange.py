@@ -1,11 +1,11 @@
-"""Station: compare with the hub and send and fetch what is missing, when that is due."""
+"""Compare with the hub above and send and fetch what is missing, when that is due; a hub at the top has none."""
 
 from __future__ import annotations
 
 from config import jobs
 from service.actions import syncing
 from service.node import Node
-from workers.job import STATION_ONLY, Job, Worked
+from workers.job import Job, Worked
 
 
 def sweep(node: Node) -> Worked:
@@ -19,4 +19,4 @@ def sweep(node: Node) -> Worked:
     )  # fmt: skip
 
 
-JOB = Job(name=jobs.EXCHANGE, sweep=sweep, roles=STATION_ONLY)
+JOB = Job(name=jobs.EXCHANGE, sweep=sweep)

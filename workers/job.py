@@ -18,7 +18,6 @@ log = structlog.get_logger(__name__)
 
 BOTH = frozenset(NodeRole)
 HUB_ONLY = frozenset({NodeRole.HUB})
-STATION_ONLY = frozenset({NodeRole.STATION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from service.documents.uploads import Upload
 from service.domain import facts as f
 from service.domain.opinions import DROPPED, Opinion
 from service.domain.people import Actor, Step
-from service.domain.refusals import Invalid, WrongState
+from service.domain.refusals import Invalid, Refused, WrongState
 from service.node import Node
+from service.store import erased
 from service.store.unit import Unit
 from sync.blobs import BlobState
 from sync.errors import BlobErased, NoSpace
@@ -30,7 +31,8 @@ def attach(unit: Unit, opinion_id: str, upload: Upload, caption: str = "") -> bo
     """Record that the upload belongs to the opinion; False when the very same content is attached already.
 
     Works with the network down: content and fact are here at once, and travel one after the other.
-    Raises NotAllowed, NotFound, WrongState, Invalid("files" or "caption").
+    Raises NotAllowed, NotFound, WrongState, Invalid("files" or "caption"), Refused where the reporter's data were
+    erased: nobody can tell there what a later picture would bring back.
     """
     opinion = load(unit, opinion_id, Step.ATTACH, f.Attached)
     if opinion.state in DROPPED:
@@ -38,6 +40,8 @@ def attach(unit: Unit, opinion_id: str, upload: Upload, caption: str = "") -> bo
     words = caption.strip()
     if len(words) > CAPTION_MAX:
         raise Invalid("caption", "too_long", limit=CAPTION_MAX)
+    if opinion.registered is not None and erased.cases(unit.connection, [opinion.id]):
+        raise Refused("attachments_erased")
     if any(known.digest == upload.digest for known in opinion.attachments):
         return False
     if len(opinion.attachments) >= FILES_MAX:

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from config import jobs
 from config.settings import Settings
-from service.actions import projecting
+from service.actions import projecting, replacing
 from service.actions.syncing import NoHub, announce_enrolled, replica
 from service.domain.people import Actor, Step
 from service.domain.refusals import Invalid, NotFound
 from service.node import Node
 from sync import peers
-from sync.exchange import Responder
 from sync.peers import Contact, Peer
 from sync.stick import Exported, Imported, Progress, export, import_
 
@@ -35,7 +35,8 @@ def take_away(node: Node, actor: Actor, folder: str, station: str = "") -> list[
     place = place_of(folder)
     written = [export(replica(node), peer, place) for peer in _receivers(node, station)]
     for one in written:
-        log.info("stick.written", peer=one.peer, files=one.files, events=one.events, new_events=one.new_events)
+        log.info("stick.written", peer=one.peer, files=one.files, events=one.events, new_events=one.new_events,
+                 contents=one.contents, contents_left=one.contents_left)  # fmt: skip
     return written
 
 
@@ -49,13 +50,14 @@ def bring_back(
     actor.require(Step.CARRY_STICK)
     try:
         ours = replica(node)
-        responder = Responder(ours) if node.is_hub else None
-        report = import_(ours, place_of(folder), progress=progress, responder=responder)
+        responder = replacing.responder(node) if node.is_hub else None
+        fold = partial(projecting.sweep, node)  # also at a hub: attached content waits for the record that names it
+        report = import_(ours, place_of(folder), progress=progress, responder=responder, fold=fold)
     finally:
         _fold(node)
     if report.enrolled:
         announce_enrolled(node)
-    log.info("stick.read", senders=report.senders, files=report.files, stored=report.stored,
+    log.info("stick.read", senders=report.senders, files=report.files, stored=report.stored, contents=report.contents,
              problems=[problem.code for problem in report.problems])  # fmt: skip
     return report
 

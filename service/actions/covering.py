@@ -35,11 +35,13 @@ log = structlog.get_logger(__name__)
 
 def compile_now(connection: Connection, town: Town, as_of: date) -> Coverage:
     """The coverage as the hub's data have it. Raises FramesMixed when points are in different frames."""
-    return compile_coverage(_villages(town), _sites(town, as_of), _held(connection, as_of), _settings(town), as_of)
+    return compile_coverage(_villages(town), sites(town, as_of), _held(connection, as_of), _settings(town), as_of)
 
 
 def publish_if_changed(node: Node) -> bool:
-    """Publish a new coverage when its figures differ from the last one; True when it did."""
+    """Publish a new coverage when its figures differ from the last one; True when it did. A county has none itself."""
+    if node.is_county:
+        return False
     with node.unit(SYSTEM) as unit:
         try:
             return _publish(unit)
@@ -80,7 +82,8 @@ def _villages(town: Town) -> list[Village]:
     ]  # fmt: skip
 
 
-def _sites(town: Town, as_of: date) -> list[StationSite]:
+def sites(town: Town, as_of: date) -> list[StationSite]:
+    """The stations as the coverage sees them on a day."""
     return [_site(station.stated, as_of) for station in town.stations.values()]
 
 

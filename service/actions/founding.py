@@ -1,4 +1,4 @@
-"""Founding a town at its hub: publish what every station needs before the first opinion can be written down."""
+"""Founding a town, or a county, at its hub: publish what every node below needs before its work can begin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def found(unit: Unit, town: str, name: str) -> int:
         raise Refused("hub_only")
     if unit.town.stated is not None:
         raise Refused("town_founded")
-    facts = [*_town(town, name), *_areas(town), *_codes(), *_calendar(), *_policy()]
+    facts = [*_town(town, name), *_calendar(), *_policy()]
+    if not unit.node.is_county:  # it handles no opinions: townships are entered as they join
+        facts += [*_areas(town), *_codes()]
     for subject, fact in facts:
         unit.record(subject, fact, scope=unit.public_scope)
     return len(facts)

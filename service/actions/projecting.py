@@ -49,6 +49,7 @@ class _Batch:
     taken: list[Subject] = field(default_factory=list)
     alone: dict[Subject, int] = field(default_factory=dict)  # and how often that ended a process
     aside: list[Subject] = field(default_factory=list)
+    again: bool = False  # an erasure may have marked subjects anew
 
 
 def sweep(node: Node) -> Folded:
@@ -58,7 +59,7 @@ def sweep(node: Node) -> Folded:
         batch = _fold_batch(node)
         subjects += len(batch.taken)
         aside.update(batch.aside)
-        if len(batch.taken) < BATCH:
+        if len(batch.taken) < BATCH and not batch.again:
             more = _fold_dependants(node, aside) if subjects else _Batch()
             return Folded(subjects=subjects + len(more.taken), quarantined=len(aside) + len(more.aside))
     return Folded(subjects=subjects, quarantined=len(aside), left=True)
@@ -75,8 +76,8 @@ def _fold_batch(node: Node) -> _Batch:
     try:
         with guarding.marked(node, take) as (connection, together):
             _fold(node, connection, together)
-            erasing.follow(node, connection, together)
             node.ledger.clear_pending(connection, together)
+            batch.again = erasing.follow(node, connection, together)
     except Exception as error:  # noqa: BLE001  one bad subject: found and set aside one by one, below
         log.warning("projection.batch_failed", reason=type(error).__name__)
         with guarding.marked(node, take) as (connection, together):
@@ -121,8 +122,8 @@ def _nudge_coverage(node: Node, folded: list[Subject]) -> None:
 def _fold_one(node: Node, connection: Connection, subject: Subject) -> bool:
     def fold(subjects: list[Subject]) -> None:
         _fold(node, connection, subjects)
-        erasing.follow(node, connection, subjects)
         node.ledger.clear_pending(connection, subjects)
+        erasing.follow(node, connection, subjects)
 
     return setting_aside.or_set_aside(node, connection, subject, fold)
 
@@ -144,7 +145,8 @@ def _fold(node: Node, connection: Connection, subjects: list[Subject]) -> None:
 
 
 def _folding(node: Node, connection: Connection) -> Folding:
-    return Folding(town=node.town(connection), hub_nodes=node.hub_nodes, blobs=node.blobs)
+    return Folding(town=node.town(connection), hub_nodes=node.hub_nodes,
+                   tree=node.settings.town, blobs=node.blobs)  # fmt: skip
 
 
 def rebuild_if_outdated(node: Node) -> bool:
@@ -173,7 +175,7 @@ def rebuild(node: Node) -> int:
             setting_aside.try_again(connection, node, fatal)
             _refold(node, connection, [subject for subject in page if subject not in fatal], frozenset(aside))
             count += len(page)
-        _rebuilt(connection)
+        _rebuilt(node, connection)
     return count
 
 
@@ -196,7 +198,8 @@ def _emptied(node: Node, connection: Connection) -> Iterator[list[Subject]]:
             node_facts.masters_changed(connection)
 
 
-def _rebuilt(connection: Connection) -> None:
+def _rebuilt(node: Node, connection: Connection) -> None:
+    erasing.remind(node, connection)
     node_facts.put(connection, "read_version", READ_VERSION)
     node_facts.put(connection, "rebuilds_begun", "0")
 
@@ -209,7 +212,7 @@ def _rebuild_by_sweep(node: Node) -> int:
         for page in _emptied(node, connection):
             node.ledger.mark_pending(connection, page)
             count += len(page)
-        _rebuilt(connection)
+        _rebuilt(node, connection)
     while sweep(node).left:
         pass
     return count

@@ -9,17 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+from sqlalchemy import Connection
+
 from service.actions.routing import needed
+from service.actions.syncing import replica
 from service.domain import facts as f
-from service.domain.people import Step
+from service.domain.people import SYSTEM, Step
 from service.domain.refusals import NotFound, Refused
+from service.node import Node
 from service.store.unit import Unit
 from sync import incidents, peers, replacing
-from sync.errors import UnknownPeer
+from sync.errors import AlreadyRecorded, UnknownPeer
 from sync.events import Origin, Scope, Stream, decode_header, from_us
+from sync.exchange import Responder
 from sync.peers import Peer
 
+log = structlog.get_logger(__name__)
+
 REASON_MAX = 200
+SUCCEEDED = "由新电脑 {node} 接替"  # a record's words, as people at a hub write them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +49,26 @@ def withdraw(unit: Unit, node: str, reason: str) -> None:
     unit.actor.require(Step.ENROL_NODE)
     words, peer = needed("reason", reason, REASON_MAX), computer(unit, node)
     replacing.withdraw(unit.connection, node)
-    fact = f.NodeWithdrawn(node=node, station=peer.name, reason=words)
-    unit.record(f"withdrawal/{node}", fact, scope=unit.public_scope, once=f"withdrawn:{node}")
+    _record_withdrawn(unit, peer, words)
+
+
+def responder(node: Node) -> Responder:
+    """The hub's half of the exchange. A computer whose key a code withdraws is put on record with its successor."""
+
+    def replaced(connection: Connection, old: Peer, new: Peer) -> None:
+        unit = Unit(connection=connection, node=node, actor=SYSTEM, now=node.now(), town=node.town(connection))
+        _record_withdrawn(unit, old, SUCCEEDED.format(node=new.node))
+        unit.finish()
+
+    return Responder(replica(node), replaced=replaced)
+
+
+def _record_withdrawn(unit: Unit, peer: Peer, reason: str) -> None:
+    fact = f.NodeWithdrawn(node=peer.node, station=peer.name, reason=reason)
+    try:
+        unit.record(f"withdrawal/{peer.node}", fact, scope=unit.public_scope, once=f"withdrawn:{peer.node}")
+    except AlreadyRecorded:
+        log.info("replacing.recorded_before", node=peer.node)
 
 
 def late_records(unit: Unit) -> list[LateRecord]:

@@ -1,4 +1,6 @@
-"""The station's side of the exchange: when it is due, how it is done, and what a person is told about it.
+"""The asking side of the exchange: when it is due, how it is done, and what a person is told about it.
+
+Who asks is a station, or a township's hub that is itself a node of its county's.
 
 Whether an exchange is due is answered from the database, so that a PC that is switched off every night simply goes on
 in the morning. A failure is retried by itself, at most five minutes later; nothing is ever given up.
@@ -14,7 +16,6 @@ import structlog
 from sqlalchemy import Connection
 
 from config import jobs
-from config.settings import Settings
 from service.actions import doubting, projecting
 from service.domain import facts as f
 from service.domain.people import SYSTEM
@@ -33,13 +34,14 @@ from sync.transport import HttpTransport
 
 log = structlog.get_logger(__name__)
 
+HUB_URL = "hub_url"  # among the node's own facts
 POLL = timedelta(seconds=60)  # with nothing to send: how often the hub is asked for news
 WORKING_AT_ONCE = 6  # of a web process's eight threads: pages must still be answered on a morning when all wake
 RETRY_MIN, RETRY_MAX = timedelta(seconds=20), timedelta(minutes=5)
 
 
 class NoHub(Refused):
-    """This station has not been enrolled, or does not know where its hub answers."""
+    """This node has not been enrolled, or does not know where the hub above answers."""
 
     def __init__(self) -> None:
         super().__init__("no_hub")
@@ -73,14 +75,14 @@ def replica(node: Node) -> Replica:
     limits = Limits(working_at_once=WORKING_AT_ONCE)
     return Replica(
         engine=node.engine, ledger=node.ledger, identity=node.identity, now=node.now, info=info, limits=limits,
-        blobs=node.blobs,
+        blobs=node.blobs, keeps=node.town_scope if node.is_hub else None,
     )  # fmt: skip
 
 
 def exchange_if_due(node: Node) -> ExchangeReport | None:
     """Exchange with the hub when it is due; None when it is not, or when the line failed (it will be due again)."""
-    if node.is_hub:
-        return None
+    if node.settings.hub_url is None:
+        return None  # reached by the stick alone, or nothing is above
     with node.reading() as connection:
         hub = hub_of(connection)
         due = hub is not None and _is_due(node, connection, hub)
@@ -101,7 +103,7 @@ def exchange_now(node: Node) -> ExchangeReport:
         hub = hub_of(connection)
     if hub is None:
         raise NoHub
-    transport = hub_transport(node.settings)
+    transport = hub_transport(node)
     try:
         report = exchange(replica(node), hub, transport)
     finally:
@@ -125,11 +127,21 @@ def _tell_of_attachments(lane: LaneReport) -> None:
         log.warning("attachments.stopped", code=code)
 
 
-def hub_transport(settings: Settings) -> HttpTransport:
-    """The line to the hub. Raises NoHub when its address is not set."""
-    if settings.hub_url is None:
+def hub_url(node: Node) -> str | None:
+    """Where the hub answers: as set, or as it was typed when this station was enrolled on its own page."""
+    if node.settings.hub_url is not None:
+        return node.settings.hub_url
+    with node.reading() as connection:
+        return node_facts.get(connection, HUB_URL)
+
+
+def hub_transport(node: Node, address: str = "") -> HttpTransport:
+    """The line to the hub, at this address if one is given. Raises NoHub when none is known."""
+    url = address or hub_url(node)
+    if url is None:
         raise NoHub
-    return HttpTransport(settings.hub_url, ca_file=str(settings.hub_ca_file) if settings.hub_ca_file else None)
+    authority = node.settings.hub_ca_file
+    return HttpTransport(url, ca_file=str(authority) if authority else None)
 
 
 def request_exchange(unit: Unit) -> None:
@@ -139,7 +151,7 @@ def request_exchange(unit: Unit) -> None:
 
 
 def sync_state(node: Node, connection: Connection) -> SyncState | None:
-    """What the station knows about its exchange; None before it is enrolled."""
+    """What the node knows about its exchange with the hub above; None before it is enrolled."""
     hub = hub_of(connection)
     if hub is None:
         return None
@@ -156,7 +168,7 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
 
 @dataclass(frozen=True, slots=True)
 class CheckCodes:
-    """To compare by telephone: of what this station wrote, and of what the hub signed to hold of it ("" = none)."""
+    """To compare by telephone: of what this node wrote for its hub, and of what the hub signed for ("" = none)."""
 
     own: str
     receipt: str
@@ -165,12 +177,17 @@ class CheckCodes:
 def check_codes(node: Node, connection: Connection) -> CheckCodes:
     known = hub_of(connection)
     receipt = receipts.stated(connection, known.node) if known else None
-    return CheckCodes(check_code(node.ledger.own_heads(connection)), check_code(receipt[0]) if receipt else "")
+    heads = node.ledger.own_heads(connection)
+    meant = {stream: head for stream, head in heads.items() if known is None or known.is_meant_for(stream.scope)}
+    return CheckCodes(check_code(meant), check_code(receipt[0]) if receipt else "")
 
 
 def publish_enrolled(unit: Unit) -> int:
     """Hub: publish nodes that have enrolled since, so that everybody knows which station they speak for."""
-    new = [peer for peer in peers.all_peers(unit.connection) if peer.node not in unit.town.nodes]
+    new = [
+        peer for peer in peers.all_peers(unit.connection)
+        if peer.node not in unit.town.nodes and not peer.introduces
+    ]  # fmt: skip
     for peer in new:
         fact = f.NodeEnrolled(
             node=peer.node, station=peer.name, public_key=peer.public_key.hex(),
@@ -187,7 +204,7 @@ def announce_enrolled(node: Node) -> int:
 
 
 def hub_of(connection: Connection) -> Peer | None:
-    """The hub of this station; None at the hub itself and before enrolment."""
+    """The hub above this node; None where nothing is above, and before enrolment."""
     return next((peer for peer in peers.all_peers(connection) if peer.introduces), None)
 
 

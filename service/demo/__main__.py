@@ -17,10 +17,11 @@ from typing import NoReturn
 
 from config import logs
 from service.demo import town
+from service.demo.county import USERNAME, CountyOffice
 from service.demo.history import live_through
 from service.demo.moving_clock import move
+from service.demo.private_server import ServerError
 from service.demo.processes import DemoError
-from service.demo.servers import ServerError
 from service.demo.township import HUB, Township
 
 FOLDER = Path(".lianxin") / "demo"
@@ -44,7 +45,9 @@ def main() -> int:
             from service.demo.story import play
 
             return play(say)
-        return run(Township(args.folder, [port() + n for n in range(1 + len(town.stations()))], say))
+        ports = [port() + n for n in range(1 + len(town.stations()))]
+        county = CountyOffice(args.folder, ports[-1] + 1, say) if args.county else None
+        return run(Township(args.folder, ports, say, above=county.address if county else None), county)
     except (DemoError, ServerError) as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 1
@@ -57,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     steps = "move the running demo's time: +2wd, +3d, +4h, now"
     parser.add_argument("clock", nargs="*", metavar="clock +2wd", help=steps)
     parser.add_argument("--scripted", action="store_true", help="play the story on real processes and end")
+    parser.add_argument("--county", action="store_true", help="with the hub of a county above the township's")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where the demo lives (default {FOLDER})")
     args = parser.parse_args()
     if args.clock and (len(args.clock) != 2 or args.clock[0] != "clock"):
@@ -71,12 +75,18 @@ def port() -> int:
         raise DemoError("LIANXIN_DEMO_PORT is not a number") from None
 
 
-def run(township: Township) -> int:
+def run(township: Township, county: CountyOffice | None = None) -> int:
     """Start, show the table, wait for Ctrl-C; whatever happens, everything is stopped at the end."""
     began = time.monotonic()
     try:
+        if county is not None:
+            county.start()
         township.start(history=live_through)
         print(table(township), flush=True)
+        if county is not None:
+            county.join(township)
+            print(f"  县枢纽 county hub   {county.address}/", flush=True)
+            print(f"    {padded('受理员', 16)}{USERNAME:<14}{county.password}", flush=True)
         say(f"ready after {time.monotonic() - began:.0f} s. Ctrl-C stops everything; `make demo` finds it again.")
         return _watch(township)
     except KeyboardInterrupt:
@@ -85,6 +95,8 @@ def run(township: Township) -> int:
         if township.processes:
             say("stopping ...")
         township.stop()
+        if county is not None:
+            county.stop()
 
 
 def _watch(township: Township) -> int:

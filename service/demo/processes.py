@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 
 import service
-from service.demo.servers import launcher
+from service.demo.launching import launcher
 
 START_PATIENCE_S = 40.0
 STOP_PATIENCE_S = 12.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from service.demo import story_casework, story_checks, story_station, town
 from service.demo.browser import NotOffered
 from service.demo.playing import Say, Story, StoryFailed
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.demo.township import Township
 
 MONDAY_MORNING = datetime(2026, 11, 23, 1, 5, tzinfo=UTC)  # 09:05 in the town, a reception day

@@ -23,8 +23,9 @@ from config.settings import Settings, load_settings
 from service.actions.enrolling import create_code, enrol
 from service.actions.projecting import rebuild_if_outdated
 from service.demo import town
+from service.demo.private_server import PrivateServer
 from service.demo.processes import DemoError, Process
-from service.demo.servers import PrivatePostgres, PrivateRedis, PrivateServer
+from service.demo.servers import PrivatePostgres, PrivateRedis
 from service.jobs import NoJobs
 from service.node import Node, build_node
 from service.store import schema
@@ -38,9 +39,12 @@ class Township:
     """The folder, the processes and the addresses. `start` makes the sample town on first use.
 
     `ports`: the hub's first, then one for each of `stations` (codes of the sample town, all of them by default).
+    `above`: address of a county's hub, which is not of this folder.
     """
 
-    def __init__(self, folder: Path, ports: list[int], say: Say, stations: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, ports: list[int], say: Say, stations: Sequence[str] = (), above: str | None = None
+    ) -> None:
         self.stations = tuple(stations or town.stations())
         homes = [HUB, *self.stations]
         self.folder = folder.absolute()
@@ -48,6 +52,7 @@ class Township:
         self.clock_file = self.folder / "clock"
         self.clock = FileClock(self.clock_file)
         self.passwords: dict[str, str] = {}
+        self.above = above
         self._ports = dict(zip(homes, ports, strict=True))
         self._say = say
         self._postgres = PrivatePostgres(self.folder / HUB / "postgres")
@@ -57,7 +62,7 @@ class Township:
     # --- starting and stopping -----------------------------------------------------------------------------------
 
     def start(self, history: Callable[[Township], int] | None = None) -> None:
-        """Everything up and enrolled; raises DemoError or servers.ServerError with a sentence.
+        """Everything up and enrolled; raises DemoError or private_server.ServerError with a sentence.
 
         `history` is played once, when the town is made: the stations are enrolled by then and do not serve yet.
         """
@@ -140,6 +145,8 @@ class Township:
         }  # fmt: skip
         if home != HUB:
             return shared | {"LIANXIN_ROLE": "station", "LIANXIN_HUB_URL": self.addresses[HUB]}
+        if self.above is not None:
+            shared["LIANXIN_HUB_URL"] = self.above
         return shared | {"LIANXIN_ROLE": "hub", "LIANXIN_DATABASE_URL": self._postgres.url,
                          "LIANXIN_BROKER_URL": self._redis.url, "LIANXIN_WEB_WORKERS": "2"}  # fmt: skip
 
@@ -156,11 +163,8 @@ class Township:
         return load_settings(self.environment(home))
 
     def _define_processes(self) -> None:
-        celery = ("celery", "-A", "workers.app")
         commands = {
-            "hub-web": (HUB, ("service.cli", "serve")),
-            "hub-worker": (HUB, (*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle")),
-            "hub-beat": (HUB, (*celery, "beat")),
+            **{f"hub-{name}": (HUB, module) for name, module in hub_commands().items()},
             **{code: (code, ("service.cli", "serve")) for code in self.stations},
         }
         for name, (home, module) in commands.items():
@@ -236,6 +240,16 @@ class Township:
                 f"port {', '.join(taken)} on 127.0.0.1 is in use. Stop what uses it (a demo that is running already?), "
                 f"or choose others with LIANXIN_DEMO_PORT=9420 make demo"
             )
+
+
+def hub_commands() -> dict[str, tuple[str, ...]]:
+    """The processes of a hub, the web first: what follows `python -m`."""
+    celery = ("celery", "-A", "workers.app")
+    return {
+        "web": ("service.cli", "serve"),
+        "worker": (*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle"),
+        "beat": (*celery, "beat"),
+    }
 
 
 def new_password() -> str:

@@ -76,6 +76,10 @@ class Town:
         station = self.stations.get(code)
         return station.name if station else code
 
+    def place_name(self, code: str) -> str:
+        """Whoever was enrolled under this code: a station, or at a county's hub a township."""
+        return self.station_name(code) if code in self.stations else self.area_name(code)
+
     def unit_name(self, code: str) -> str:
         unit = self.units.get(code)
         return unit.name if unit else code

@@ -60,3 +60,8 @@ def known() -> frozenset[tuple[str, int]]:
         for version in range(1, shape.VERSION + 1)
         if is_known(kind, version)
     )
+
+
+@upcast("person.erasure_confirmed", 1)
+def _without_attachments(fields: Plain) -> Plain:
+    return fields | {"contents": [], "kept": 0}

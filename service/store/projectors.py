@@ -16,46 +16,57 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from service.domain import facts as f
 from service.domain.casework import standing
+from service.domain.clocks import ClockKind
 from service.domain.opinion_fold import fold
 from service.domain.opinions import ENDED, MEDIA_TYPES, Card, Opinion, State
 from service.domain.quarantine import MissingDependency
 from service.domain.record import Recorded
 from service.domain.town import Town
-from service.store import codec, masters, tables, unrecognised
+from service.store import codec, erased, masters, tables, unrecognised
 from service.store.judged import judged
 from service.store.upsert import Row, replace_rows
 from sync.blobs import BlobStore
 from sync.events import Event, Scope, Subject
 from sync.ledger import Ledger
+from sync.peers import tree_of
 
 Rows = dict[str, list[Row]]
 
 MASTER_KINDS = tuple(sorted(masters.KINDS))  # folded first, because cases are folded with them
-CASE_KINDS = ("opinion", "reception")
+CASE_KINDS = ("erasure", "opinion", "reception", "notice")  # whoever was erased is known before their case is folded
+SUMS_KIND = "township"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 # Where the rows of a subject stand, by its kind: the columns that name it there.
 _HOMES: dict[str, tuple[Column[str], ...]] = {
     "master": (tables.masters.c.subject,),
-    "opinion": (tables.opinions.c.id, tables.cards.c.opinion),
+    "erasure": (tables.erased_people.c.person,),
+    "opinion": (tables.opinions.c.id, tables.cards.c.opinion, tables.attachments.c.opinion),
     "reception": (tables.receptions.c.id,),
+    "notice": (tables.notices.c.id,),
+    "township": (tables.township_sums.c.subject,),
     "any": (tables.unrecognised.c.subject,),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folding:
-    """What a fold needs besides the events: the town's terms and calendar, and which nodes are the hub."""
+    """What a fold needs besides the events: the town's terms and calendar, and which nodes are the hub.
+
+    `tree` is the town's code: master data that another level published, which this node holds too, are not its own.
+    """
 
     town: Town
     hub_nodes: frozenset[str]
+    tree: str
     blobs: BlobStore | None = None  # told of the content that facts refer to; None where nothing may be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A fact in this scope refers to content: the peers of the scope may have it."""
+    """A fact of this opinion, in this scope, refers to content: the peers of the scope may have it."""
 
+    opinion: str
     scope: Scope
     digest: bytes
     size: int
@@ -89,7 +100,10 @@ def fold_subjects(connection: Connection, ledger: Ledger, subjects: Sequence[Sub
         for key in keys:
             subject = Subject(f"{kind}/{key}" if kind in CASE_KINDS else key)
             _MAKERS[kind](key, events.get(subject, []), folding, folded.rows)
-    folded.references.extend(reference for found in events.values() for reference in _references(found))
+    for key in folded.keys["opinion"]:
+        found = list(_references(key, events.get(Subject(f"opinion/{key}"), [])))
+        folded.references.extend(found)
+        folded.rows["attachments"].extend(_attachment_rows(found))
     return folded
 
 
@@ -101,6 +115,8 @@ def placed(subjects: Sequence[Subject]) -> Folded:
         folded.keys["any"].append(subject)
         if kind in masters.KINDS:
             folded.keys["master"].append(subject)
+        elif kind == SUMS_KIND:
+            folded.keys[kind].append(subject)
         elif kind in CASE_KINDS:
             folded.keys[kind].append(key)
     return folded
@@ -138,25 +154,37 @@ def pages(connection: Connection, ledger: Ledger, kinds: Iterable[str], size: in
 
 
 def _refer(connection: Connection, blobs: BlobStore, references: Iterable[Reference]) -> None:
-    """In one order, since each locks its content: two sweeps must not wait for each other in a circle."""
-    for one in sorted(references, key=lambda reference: (reference.digest, reference.scope)):
-        blobs.refer(connection, one.scope, one.digest, one.size, one.media_type)
+    """In one order, since each locks its content: two sweeps must not wait for each other in a circle.
+
+    A case whose reporter was erased opens nothing. A standing one does, even where the content had to go with another
+    case: every node then comes to the same, whichever it heard of first.
+    """
+    ordered = sorted(references, key=lambda reference: (reference.digest, reference.scope))
+    gone = erased.cases(connection, [one.opinion for one in ordered])
+    for one in ordered:
+        if (one.opinion, one.scope) not in gone:
+            blobs.refer(connection, one.scope, one.digest, one.size, one.media_type, again=True)
 
 
-def _references(events: Iterable[Event]) -> Iterator[Reference]:
+def _attachment_rows(references: Iterable[Reference]) -> list[Row]:
+    named = {(one.opinion, one.digest.hex(), one.scope) for one in references}
+    return [{"opinion": opinion, "digest": digest, "scope": scope} for opinion, digest, scope in sorted(named)]
+
+
+def _references(opinion: str, events: Iterable[Event]) -> Iterator[Reference]:
     """Content that is attached by these facts. What names no content, or a type nobody serves, opens nothing."""
     for event in events:
         if event.kind != f.Attached.KIND or event.body is None:
             continue
         fact = codec.decode(event.kind, event.version, event.body)
         if isinstance(fact, f.Attached) and _DIGEST.fullmatch(fact.digest) and fact.media_type in MEDIA_TYPES:
-            yield Reference(scope=event.stream.scope, digest=bytes.fromhex(fact.digest), size=fact.size,
-                            media_type=fact.media_type)  # fmt: skip
+            yield Reference(opinion=opinion, scope=event.stream.scope, digest=bytes.fromhex(fact.digest),
+                            size=fact.size, media_type=fact.media_type)  # fmt: skip
 
 
 def every_page(connection: Connection, ledger: Ledger, size: int) -> Iterator[list[Subject]]:
     """All subjects that may have rows, master data first."""
-    kinds = (*MASTER_KINDS, *CASE_KINDS)
+    kinds = (*MASTER_KINDS, *CASE_KINDS, SUMS_KIND)
     yield from pages(connection, ledger, kinds, size)
     yield from unrecognised.elsewhere(connection, kinds, size)
 
@@ -170,8 +198,20 @@ def _unrecognised_rows(key: str, events: list[Event], folding: Folding, rows: Ro
 
 
 def _master_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
-    if events:
-        rows["masters"].append(masters.row_of(key, events))
+    own = [event for event in events if tree_of(event.stream.scope) == folding.tree]
+    if own:
+        rows["masters"].append(masters.row_of(key, own))
+
+
+def _erasure_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    facts = (
+        (event.stream.scope, codec.decode(event.kind, event.version, event.body)) for event in events if event.body
+    )
+    asked = {(fact.person, scope): fact.opinion for scope, fact in facts if isinstance(fact, f.PersonErased)}
+    rows["erased_people"].extend(
+        {"person": key, "scope": scope, "opinion": opinion} for (person, scope), opinion in asked.items()
+        if person == key
+    )  # fmt: skip
 
 
 # --- opinions --------------------------------------------------------------------------------------------------
@@ -221,8 +261,18 @@ def opinion_row(opinion: Opinion, town: Town) -> Row:
         "clock": now.clock_id, "clock_kind": now.kind, "due_on": now.due_on, "due_at": now.due_at,
         "provisional": now.provisional, "next_step_at": now.next_step_at,
         "level": max((card.level for card in _cards_of(opinion, now.clock_id)), default=-1),
-        "unknown": opinion.unknown,
+        "unknown": opinion.unknown, "ran_late": _ran_late(opinion),
+        "rating": opinion.rating.overall if opinion.rating else "",
     }  # fmt: skip
+
+
+def _ran_late(opinion: Opinion) -> bool:
+    """By what was recorded, not by the calendar of today: a figure of last month does not move with a notice. The
+    follow-up's term (K4) begins with the answer."""
+    return any(
+        card.overdue_days > 0 and not card.revoked and f":{ClockKind.FOLLOW_UP}:" not in card.clock
+        for card in opinion.cards
+    )
 
 
 def _cards_of(opinion: Opinion, clock_id: str) -> list[Card]:
@@ -318,11 +368,42 @@ def _reception_rows(key: str, events: list[Event], folding: Folding, rows: Rows)
     })  # fmt: skip
 
 
+# --- between township and county -------------------------------------------------------------------------------
+
+
+def _sums_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    """The newest count stands. Only what a township wrote in its own scope counts, and only about itself."""
+    _, _, place = key.partition("/")
+    township, _, month = place.partition("/")
+    own = (event for event in reversed(events) if event.stream.scope.endswith(f"/sum/{township}"))
+    for event in own:  # hundreds in a month, of which one is read
+        fact = codec.recorded(event, folding.hub_nodes).fact
+        if isinstance(fact, f.TownshipSummed) and (fact.township, fact.month) == (township, month):
+            rows["township_sums"].append({
+                "subject": key, "township": township, "month": month, "summed_at": event.occurred_at,
+                "figures": codec.encode(fact),
+            })  # fmt: skip
+            return
+
+
+def _notice_rows(key: str, events: list[Event], folding: Folding, rows: Rows) -> None:
+    for record in _records(events, folding):
+        if isinstance(record.fact, f.NoticePublished):
+            rows["notices"].append({
+                "id": key, "title": record.fact.title, "text": record.fact.text, "by": record.author.name,
+                "published_at": record.occurred_at,
+            })  # fmt: skip
+            return
+
+
 _MAKERS: dict[str, Callable[[str, list[Event], Folding, Rows], None]] = {
     "any": _unrecognised_rows,
+    "erasure": _erasure_rows,
     "master": _master_rows,
     "opinion": _opinion_rows,
     "reception": _reception_rows,
+    "township": _sums_rows,
+    "notice": _notice_rows,
 }
 
 

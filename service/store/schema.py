@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from alembic import command
@@ -44,8 +45,14 @@ def _refuse_newer(connection: Connection) -> None:
 
 def _unknown_revisions(connection: Connection) -> list[str]:
     """Revisions this database stands at that are not among our migrations."""
-    ours = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    ours = {script.revision for script in _scripts().walk_revisions()}
     return sorted(set(MigrationContext.configure(connection).get_current_heads()) - ours)
+
+
+@functools.cache
+def _scripts() -> ScriptDirectory:
+    """Our migrations, read once per process: reading them takes longer than looking where a database stands."""
+    return ScriptDirectory(str(MIGRATIONS))
 
 
 def _newer(why: str) -> StorageUnusable:
@@ -54,6 +61,8 @@ def _newer(why: str) -> StorageUnusable:
 
 
 def _migrate(connection: Connection) -> None:
+    if MigrationContext.configure(connection).get_current_heads() == tuple(_scripts().get_heads()):
+        return
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

@@ -61,10 +61,15 @@ class Doubt:
     at: datetime
 
 
-def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50) -> tuple[Doubt, ...]:
-    """Epochs that nodes have opened, newest first, as far as they are known here."""
+def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50, tree: str = "") -> tuple[Doubt, ...]:
+    """Epochs that nodes have opened, newest first, as far as they are known here; with `tree` of that town alone, as
+    its county publishes its own.
+    """
     subjects = ledger.subjects(connection, "epoch/", None, 1000)
-    found = [event for events in ledger.read_subjects(connection, subjects).values() for event in events[:1]]
+    found = [
+        event for events in ledger.read_subjects(connection, subjects).values() for event in events[:1]
+        if not tree or peers.tree_of(event.stream.scope) == tree
+    ]  # fmt: skip
     known = [(codec.decode(event.kind, event.version, event.body), event) for event in found if event.body is not None]
     told = [
         Doubt(station=fact.station, reason=fact.reason, at=event.occurred_at)
@@ -79,7 +84,8 @@ def doubts(connection: Connection, ledger: Ledger, *, limit: int = 50) -> tuple[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """A person's data that were to be emptied. `confirmed` and `missing` are node ids; holders that have not said so
-    may have been off since.
+    may have been off since. A node whose content is not gone has not confirmed. `contents`: attachments that went,
+    `kept`: those of them that stay where another case has the same content.
     """
 
     opinion: str
@@ -88,6 +94,8 @@ class Erasure:
     at: datetime
     confirmed: frozenset[str]
     missing: frozenset[str]
+    contents: int = 0
+    kept: int = 0
 
 
 def erasures(connection: Connection, ledger: Ledger, own: str, *, limit: int = 50) -> tuple[Erasure, ...]:
@@ -104,10 +112,16 @@ def _erasure(connection: Connection, events: list[Event], own: str) -> Erasure |
     if asked is None:
         return None
     event, fact = asked
-    confirmed = frozenset(said.node for _, said in decoded if isinstance(said, f.PersonErasureConfirmed))
+    said = [(one.stream.scope, told) for one, told in decoded if isinstance(told, f.PersonErasureConfirmed)]
+    needed = {content for scope, told in said if scope == event.stream.scope for content in told.contents}
+    gone: dict[str, set[str]] = {}
+    for _, told in said:
+        gone.setdefault(told.node, set()).update(told.contents)
+    confirmed = frozenset(node for node, contents in gone.items() if needed <= contents)
     holders = frozenset({own, *(peer.node for peer in peers.all_peers(connection) if _holds(peer, event.stream.scope))})
     return Erasure(opinion=fact.opinion, reason=fact.reason, by=Author.parse(event.author).name, at=event.occurred_at,
-                   confirmed=confirmed, missing=holders - confirmed)  # fmt: skip
+                   confirmed=confirmed, missing=holders - confirmed, contents=len(needed),
+                   kept=max((told.kept for _, told in said), default=0))  # fmt: skip
 
 
 def _holds(peer: peers.Peer, scope: Scope) -> bool:

@@ -127,6 +127,8 @@ opinions = Table(
     Column("provisional", Boolean, nullable=False),
     Column("level", SmallInteger, nullable=False),  # of that clock's cards, revoked ones aside, the highest; -1 = none
     Column("next_step_at", Instant),  # when the sweep must look again
+    Column("ran_late", Boolean, nullable=False),  # a card says that a term up to the answer had run out
+    Column("rating", String(20), nullable=False),  # the last one; "" = none
     Column("unknown", Integer, nullable=False),  # facts of a newer version
 )  # fmt: skip
 Index("opinions_tracking", opinions.c.tracking)
@@ -168,6 +170,42 @@ receptions = Table(
     Column("withdrawn", Boolean, nullable=False),
 )  # fmt: skip
 
+# The newest sums of each township and month: a county's of all its townships, a township's own.
+township_sums = Table(
+    "township_sums", read,
+    Column("subject", String(80), primary_key=True),  # "township/445222113/2026-11"
+    Column("township", String(12), nullable=False),
+    Column("month", String(7), nullable=False, index=True),
+    Column("summed_at", Instant, nullable=False),  # by the clock of the township's hub
+    Column("figures", LargeBinary, nullable=False),  # JSON of the fact
+)  # fmt: skip
+
+notices = Table(
+    "notices", read,
+    Column("id", String(32), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("by", String(60), nullable=False),
+    Column("published_at", Instant, nullable=False, index=True),
+)  # fmt: skip
+
+# Which opinions refer to which content; what was erased refers to nothing any more.
+attachments = Table(
+    "attachments", read,
+    Column("opinion", String(32), primary_key=True),
+    Column("digest", String(64), primary_key=True),  # SHA-256, hex
+    Column("scope", String(120), primary_key=True),
+)  # fmt: skip
+Index("attachments_digest", attachments.c.digest)
+
+# Persons whose data were to be erased in a scope, and the opinion they had reported.
+erased_people = Table(
+    "erased_people", read,
+    Column("person", String(32), primary_key=True),
+    Column("scope", String(120), primary_key=True),
+    Column("opinion", String(32), nullable=False, index=True),
+)  # fmt: skip
+
 # Facts whose kind or version only a newer program knows.
 unrecognised = Table(
     "unrecognised", read,
@@ -178,4 +216,4 @@ unrecognised = Table(
     Column("version", Integer, nullable=False),
 )  # fmt: skip
 
-READ_VERSION = "4"  # raise it whenever a read table or a fold changes: every node then rebuilds at start
+READ_VERSION = "5"  # raise it whenever a read table or a fold changes: every node then rebuilds at start

@@ -137,7 +137,7 @@ class Unit:
             code, dash, year = series.partition("-")  # a new computer of a station that may have given out numbers
             return f"{code}00{dash}{year}"
         opened = epochs.opened(self.connection)
-        if not opened or peers.all_verified_since(self.connection, opened[-1].opened_at):
+        if not opened or peers.all_verified_since(self.connection, opened[-1].opened_at, self.node.settings.town):
             return series
         code, dash, year = series.partition("-")
         return f"{code}{opened[-1].number}{dash}{year}"
@@ -147,7 +147,8 @@ class Unit:
         if self._touched:
             subjects = sorted(self._touched)
             self.node.ledger.lock_subjects(self.connection, subjects)
-            folding = Folding(town=self.town, hub_nodes=self.node.hub_nodes, blobs=self.node.blobs)
+            folding = Folding(town=self.town, hub_nodes=self.node.hub_nodes, tree=self.node.settings.town,
+                              blobs=self.node.blobs)  # fmt: skip
             if project(self.connection, self.node.ledger, subjects, folding):
                 self._after_master_data(subjects)
             self._nudges.update(self._follow_ups(subjects))

@@ -14,6 +14,7 @@ from service.web import (
     desk,
     errors,
     health,
+    joining,
     language,
     limits,
     opinions,
@@ -32,7 +33,7 @@ FORM_BYTES_MAX = 1024 * 1024  # texts only; whoever takes files raises it for th
 
 
 def create_app(node: Node) -> Flask:
-    """The application of a station or of the hub, by the node's role."""
+    """The application of a station, a township's hub or a county's, by the node's role and town."""
     app = Flask("service.web")
     app.config.from_mapping(_config(node))
     desk.set_up(app, node, _navigation(node), _next_steps(node))
@@ -63,11 +64,15 @@ def _config(node: Node) -> dict[str, object]:
 
 
 def _pages(node: Node) -> tuple[Blueprint, ...]:
+    if node.is_county:
+        from service.web import county
+
+        return (auth.pages, language.pages, health.pages, stick.pages, *county.BLUEPRINTS)
     everywhere = (auth.pages, language.pages, public.pages, health.pages, workbench.pages, registration.pages,
                   opinions.pages, attached.pages, attaching.pages, steps.pages, reception.pages,
                   stick.pages)  # fmt: skip
     if not node.is_hub:
-        return (*everywhere, sync_state.pages, account_pages.pages)
+        return (*everywhere, joining.pages, sync_state.pages, account_pages.pages)
     from service.web import hub  # a village PC does not load the hub's pages
 
     return (*everywhere, *hub.BLUEPRINTS)
@@ -84,6 +89,10 @@ def _machines(node: Node) -> tuple[Blueprint, ...]:
 
 def _navigation(node: Node) -> tuple[desk.NavItem, ...]:
     """What the head of a page offers; the first item an actor may see is where signing in leads."""
+    if node.is_county:
+        from service.web import county
+
+        return county.NAVIGATION
     if not node.is_hub:
         return (workbench.NAVIGATION, registration.NAVIGATION, opinions.NAVIGATION, reception.NAVIGATION,
                 sync_state.NAVIGATION, account_pages.NAVIGATION)  # fmt: skip
@@ -94,6 +103,8 @@ def _navigation(node: Node) -> tuple[desk.NavItem, ...]:
 
 def _next_steps(node: Node) -> tuple[desk.NextStep, ...]:
     """What the page of an opinion offers to do with it."""
+    if node.is_county:
+        return ()
     if not node.is_hub:
         return steps.NEXT_STEPS
     from service.web import hub

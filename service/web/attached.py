@@ -47,7 +47,7 @@ def shown(connection: Connection, opinion: Opinion) -> list[ShownFile]:
     """The opinion's attachments, oldest first."""
     store, digests = desk.node().blobs, [bytes.fromhex(known.digest) for known in opinion.attachments]
     here = {blob.digest: blob for blob in store.find_all(connection, digests)}
-    hub = hub_of(connection)
+    hub = None if desk.node().is_hub else hub_of(connection)  # a county gets no content
     there = store.held_by(connection, hub.node, digests) if hub else {}
     return [
         _shown(known, here.get(digest), _sent(here.get(digest), there.get(digest)) if hub else "")

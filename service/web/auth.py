@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from service.actions import accounts
 from service.domain.people import Actor
 from service.domain.refusals import Invalid, InvalidForm
-from service.web import desk
+from service.web import desk, joining
 from service.web.forms import Form
 from service.web.limits import limiter
 
@@ -54,7 +54,9 @@ def _load(key: str) -> Session | None:
 
 @pages.get("/")
 def start() -> Response:
-    return redirect(desk.home() if desk.signed_in() else url_for("auth.login"))
+    if desk.signed_in():
+        return redirect(desk.home())
+    return redirect(url_for("joining.show" if joining.is_offered() else "auth.login"))
 
 
 @pages.route("/login", methods=["GET", "POST"])
@@ -62,12 +64,16 @@ def start() -> Response:
 def login() -> Response | tuple[str, int] | str:
     form = Form.received()
     if not form.sent:
-        return render_template("login.html", form=form, next=_next()) if not desk.signed_in() else redirect(_target())
+        return _page(form) if not desk.signed_in() else redirect(_target())
     with form.guard():
         _enter(form)
         return redirect(_target())
     form.forget("password")
-    return render_template("login.html", form=form, next=_next()), form.status
+    return _page(form), form.status
+
+
+def _page(form: Form) -> str:
+    return render_template("login.html", form=form, next=_next(), may_join=joining.is_offered())
 
 
 def _enter(form: Form) -> None:

@@ -33,9 +33,9 @@ msgstr ""
 
 # What only a hub shows. Its texts have a catalogue of their own.
 HUB = frozenset({
-    "account_pages.py", "coverage_page.py", "dispatching.py", "field_names.py", "hub.py", "hub_words.py", "inbox.py",
-    "records_aside.py", "reviewing.py", "stations_board.py", "supervision.py", "town_data.py", "unit_desk.py",
-    "templates/hub",
+    "account_pages.py", "county.py", "coverage_page.py", "dispatching.py", "field_names.py", "hub.py", "hub_words.py",
+    "inbox.py", "records_aside.py", "reviewing.py", "stations_board.py", "supervision.py", "town_data.py",
+    "unit_desk.py", "upper.py", "templates/hub",
 })  # fmt: skip
 # Rooms outside the pages whose texts a page shows.
 BEYOND = (HERE.parent / "documents",)

@@ -6,8 +6,11 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from service.actions import enrolling, replacing
+from service.actions import enrolling, gathering, replacing
+from service.domain import facts as f
 from service.domain.people import Step
+from service.domain.refusals import NotFound
+from service.domain.town import Station, Town
 from service.web import desk
 from service.web.field_names import shown_as
 from service.web.forms import Form
@@ -31,7 +34,7 @@ def new_code(station: str) -> str:
     with desk.node().unit(desk.actor()) as unit:
         code = enrolling.create_code(unit, station, form.text("replaces"))
         expires_at = unit.now + enrolment.CODE_VALID_FOR
-        name = unit.town.station_name(station)
+        name = unit.town.place_name(station)
     return render_template(
         "hub/enrolment_code.html", code=code, station=station, name=name, expires_at=expires_at,
         address=desk.node().settings.public_url or "", replaces=bool(form.text("replaces")), title=_("接入码"),
@@ -69,14 +72,24 @@ def _listing(station: str, form: Form) -> Page:
     actor = desk.actor()
     actor.require(Step.ENROL_NODE)
     with desk.looking() as look:
-        town_station = look.town.station(station)
+        place = _place(look.town, station)
         known = [peer for peer in peers.all_peers(look.connection) if peer.name == station]
         contacts = peers.contacts(look.connection)
     waiting = _late(known) if actor.may(Step.JUDGE_RECORD) else []
     page = render_template(
-        "hub/computers.html", station=town_station, computers=known, contacts=contacts, late=waiting, form=form
+        "hub/computers.html", station=place, computers=known, contacts=contacts, late=waiting, form=form
     )
     return page, form.status
+
+
+def _place(town: Town, code: str) -> Station | f.AreaStated:
+    """The station, or at a county's hub the township, whose computers these are. Raises NotFound."""
+    if not desk.node().is_county:
+        return town.station(code)
+    place = gathering.townships(town).get(code)
+    if place is None:
+        raise NotFound("township", code)
+    return place
 
 
 def _late(known: list[peers.Peer]) -> list[replacing.LateRecord]:

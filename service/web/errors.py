@@ -51,7 +51,7 @@ def _refused(error: Refused) -> Answer:
 
 def _not_enrolled(_error: NotEnrolled) -> Answer:
     return _page(409, _("本站尚未接入乡镇"), _("这台电脑还没有接入乡镇枢纽,暂时不能登记意见。"),
-                 _("请向乡镇管理员索取一次性接入码,在本机运行: lianxin enrol 接入码"))  # fmt: skip
+                 _("请向乡镇管理员索取一次性接入码,在本机打开首页按提示接入,或运行: lianxin enrol 接入码"))  # fmt: skip
 
 
 def _unreadable(error: UnreadableFact) -> Answer:

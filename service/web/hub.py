@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from service.actions.syncing import replica
+from service.actions import replacing
 from service.node import Node
 from service.web import (
     account_pages,
@@ -23,23 +23,24 @@ from service.web import (
     sync_api,
     town_data,
     unit_desk,
+    upper,
     workbench,
 )
-from sync.exchange import Responder
 from sync.limits import Limits
 
 hub_words.install()
 
 BLUEPRINTS = (
     inbox.pages, dispatching.pages, unit_desk.pages, supervision.pages, reviewing.pages, stations_board.pages,
-    computers.pages, records_aside.pages, coverage_page.pages, town_data.pages, account_pages.pages,
+    computers.pages, records_aside.pages, coverage_page.pages, town_data.pages, upper.pages,
+    account_pages.pages,
 )  # fmt: skip
 
 # The first entry that an actor may see is where their day begins.
 NAVIGATION = (
     inbox.NAVIGATION, unit_desk.NAVIGATION, supervision.NAVIGATION, opinions.NAVIGATION, reviewing.NAVIGATION,
-    stations_board.NAVIGATION, coverage_page.NAVIGATION, town_data.NAVIGATION, account_pages.NAVIGATION,
-    workbench.NAVIGATION, registration.NAVIGATION, reception.NAVIGATION,
+    stations_board.NAVIGATION, coverage_page.NAVIGATION, town_data.NAVIGATION, upper.NAVIGATION,
+    account_pages.NAVIGATION, workbench.NAVIGATION, registration.NAVIGATION, reception.NAVIGATION,
 )  # fmt: skip
 
 NEXT_STEPS = (
@@ -48,4 +49,4 @@ NEXT_STEPS = (
 
 
 def sync_blueprint(node: Node) -> Blueprint:
-    return sync_api.blueprint(node, Responder(replica(node)), Limits())
+    return sync_api.blueprint(node, replacing.responder(node), Limits())

@@ -91,6 +91,25 @@ _OWN = {
         "verified": N_("两端已核对一致。"),
         "copied": N_("有两台电脑轮流使用同一身份(可能是复制的硬盘):没有丢失内容,请停用其中一台。"),
     },
+    # The same of a township's hub, where a county's office must do something else about it.
+    "township_contact": {
+        "not_enrolled": N_("尚未接入:请生成接入码,由镇人大办在镇枢纽输入。"),
+        "silent": N_("已有 %(days)s 个工作日没有联系:请电话询问镇人大办。镇里的工作不受影响。"),
+        "copied": N_("有两台服务器轮流使用同一身份(可能是复制的硬盘):没有丢失内容,请停用其中一台。"),
+    },
+    "figure": {
+        "stations_open": N_("开放站点"),
+        "receptions_held": N_("接待(次)"),
+        "reception_visitors": N_("接待(人次)"),
+        "opinions_received": N_("收到意见"),
+        "answered_on_time": N_("按期答复"),
+        "answered_late": N_("逾期答复"),
+        "open_in_term": N_("未到期未答"),
+        "open_overdue": N_("已逾期未答"),
+        "satisfied": N_("满意"),
+        "fairly_satisfied": N_("基本满意"),
+        "rated": N_("已评价"),
+    },
     # Why the hub refused something a station sent; the station's own page says it in its own words.
     "peer_error": {
         "counter_too_low": N_("收到旧的请求序号:可能有两台电脑使用同一身份,或该机从备份恢复。"),
@@ -135,8 +154,14 @@ _OWN = {
         "town": N_("本镇"),
         "node": N_("节点"),
         "coverage": N_("覆盖情况"),
+        "township": N_("月度汇总"),
+        "notice": N_("县级通知"),
     },
     "field": {
+        "township": N_("乡镇代码"),
+        "township_name": N_("乡镇名称"),
+        "notice_title": N_("通知标题"),
+        "notice_text": N_("通知内容"),
         "place_name": N_("名称"),
         "master_code": N_("编码"),
         "population": N_("居民人数"),
@@ -193,6 +218,8 @@ _OWN = {
         "kind_not_correctable": N_("这类记录不能更正,只能重试或退回。"),
         "correct_after_retry": N_("整理时程序中断过,不知道是哪一条记录引起的:请先重试或退回。"),
         "does_not_fit": N_("“%(field)s”的格式不对。"),
+        "county_only": N_("此步骤只能在县级枢纽办理。"),
+        "not_of_county": N_("“%(field)s”应是九位数字,并以本县代码 %(county)s 开头。"),
     },
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from service.domain.people import Actor, Reporter, Step
 from service.domain.refusals import Invalid
 from service.domain.town import Town
 from service.domain.working_days import Computation
-from service.store import queries, station_queries
+from service.store import erased, queries, station_queries
 from service.store.queries import OpinionFilter, OpinionRow, Order
 from service.store.station_queries import KnownReporter
 from service.web import attached, desk, timeline
@@ -111,8 +111,10 @@ def page(opinion_id: str, form: Form) -> str:
     with desk.looking() as look:
         opinion = look.opinion(opinion_id, actor)
         files = attached.shown(look.connection, opinion)
+        gone = erased.cases(look.connection, [opinion.id])
         return render_template("station/opinion.html", form=form, files=files,
-                               may_attach=may_attach(actor, opinion), **_known(look, opinion, actor))  # fmt: skip
+                               may_attach=may_attach(actor, opinion) and not gone, attachments_erased=bool(gone),
+                               **_known(look, opinion, actor))  # fmt: skip
 
 
 def _known(look: Look, opinion: Opinion, actor: Actor) -> dict[str, object]:
@@ -185,7 +187,7 @@ def erase(opinion_id: str) -> Response | tuple[str, int]:
             raise Invalid("sure")
         with desk.node().unit(desk.actor()) as unit, shown_as(reason="erase_reason"):
             erasing.erase_reporter(unit, opinion_id, form.text("erase_reason"))
-        flash(_("个人信息已删除。其他电脑收到后也会删除,并逐一确认。"), "success")
+        flash(_("个人信息和附件已删除。其他电脑收到后也会删除,并逐一确认。"), "success")
         return redirect(url_for("opinions.show", opinion_id=opinion_id))
     with desk.looking() as look:
         opinion = look.opinion(opinion_id, desk.actor())

@@ -179,6 +179,15 @@ class Page:
         return desk.node().is_hub
 
     @property
+    def is_county(self) -> bool:
+        return desk.node().is_county
+
+    @property
+    def board(self) -> str:
+        """Address of the page on which a hub sees the nodes below it."""
+        return url_for("county.board" if desk.node().is_county else "stations_board.board")
+
+    @property
     def signed_in(self) -> bool:
         return desk.signed_in()
 

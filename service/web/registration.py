@@ -17,6 +17,7 @@ from service.actions.registering import (
     tracking_code,
     tracking_hash,
 )
+from service.actions.syncing import hub_url
 from service.domain.casework import standing
 from service.domain.people import Reporter, Step
 from service.domain.town import Town
@@ -139,8 +140,8 @@ def _issuer(town: Town, station: str) -> str:
 
 def _public_site() -> str:
     """Where citizens ask: a station's own address is of no use outside its room, so the hub's is printed."""
-    settings = desk.node().settings
-    site = settings.public_url or settings.hub_url or ""
+    node = desk.node()
+    site = node.settings.public_url or hub_url(node) or ""
     return site.rstrip("/")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Blueprint, render_template
+from flask_babel import gettext
 
 from service.actions import carrying
 from service.domain.people import Step
@@ -37,6 +38,14 @@ class Outcome:
     @property
     def new_events(self) -> int:
         return sum(one.new_events for one in self.written or ())
+
+    @property
+    def contents(self) -> int:
+        return sum(one.contents for one in self.written or ())
+
+    @property
+    def contents_left(self) -> int:
+        return sum(one.contents_left for one in self.written or ())
 
     @property
     def files(self) -> int:
@@ -101,9 +110,14 @@ def _shown(folder: Path) -> str:
     return f"{folder.name} ({folder})"
 
 
+def _above() -> str:
+    return gettext("县级枢纽")
+
+
 def _stations(contacts: list[tuple[Peer, Contact]]) -> list[tuple[str, str]]:
     """Stations that have a computer, by name; none at a station, whose other side is the hub."""
     if not desk.node().is_hub:
         return []
     with desk.looking() as look:
-        return sorted({(peer.name, look.town.station_name(peer.name)) for peer, _ in contacts})
+        found = {(peer.name, _above() if peer.introduces else look.town.place_name(peer.name)) for peer, _c in contacts}
+        return sorted(found)

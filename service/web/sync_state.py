@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from service.actions.syncing import check_codes, request_exchange
+from service.actions.syncing import check_codes, hub_url, request_exchange
 from service.domain.people import Step
 from service.store import aside_queries, station_queries, unrecognised
 from service.store.aside_queries import Decision
@@ -36,7 +36,7 @@ def show() -> str:
         decisions = _decisions(look)
     return render_template(
         "station/sync.html", codes=codes, waiting=waiting, doubts=doubts, limit_s=limit_s,
-        hub_url=node.settings.hub_url, unknown=unknown, decisions=decisions,
+        hub_url=hub_url(node), unknown=unknown, decisions=decisions,
         may_open=desk.actor().may(Step.SEE_OPINIONS), may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def manifests(folder: Path) -> list[Found]:
         return [found for place in _places(folder) for found in _manifests_in(place)]
 
 
-def read_announced(folder: Path, file: wire.StickFile) -> bytes:
+def read_announced(folder: Path, file: wire.StickFile | wire.StickContent) -> bytes:
     """The announced bytes, also when somebody has renamed the file.
 
     Raises `StickFileMissing`, `StickFileDamaged`, or `StickUnusable` when the stick went away.
@@ -118,7 +119,7 @@ def read_announced(folder: Path, file: wire.StickFile) -> bytes:
     raise StickFileMissing(file=file.name)
 
 
-def read_intact(path: Path, file: wire.StickFile) -> bytes | None:
+def read_intact(path: Path, file: wire.StickFile | wire.StickContent) -> bytes | None:
     """The announced bytes; None when anything else lies there. What has another size is not even read."""
     data = read_plain(path, file.bytes, at_least=file.bytes)
     return data if data is not None and sha256(data).digest() == file.sha256 else None
@@ -176,6 +177,11 @@ def read_plain(path: Path, at_most: int, *, at_least: int = 0) -> bytes | None:
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
+
+
+def free_bytes(place: Path) -> int:
+    """How much room the stick has left."""
+    return shutil.disk_usage(place).free
 
 
 def make(place: Path) -> None:

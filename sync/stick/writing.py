@@ -3,7 +3,7 @@
 What already lies there and is whole stays. It goes only when the peer has stated, signed, that it holds it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +20,7 @@ from sync.peers import Peer
 from sync.positions import Heads, Position, Range, behind, merge
 from sync.replica import Replica
 from sync.stick import age
+from sync.stick.contents import Chunks, load, standings
 from sync.stick.folder import (
     MANIFEST,
     MANIFEST_BYTES_MAX,
@@ -34,7 +35,7 @@ from sync.stick.folder import (
     tidy,
     write_whole,
 )
-from sync.wire import StickFile, StickManifest
+from sync.wire import StickContent, StickFile, StickManifest
 
 _VERB = "stick"
 
@@ -49,18 +50,32 @@ class Exported:
     events: int
     new_files: int
     new_events: int
+    contents: int = 0  # pieces of attached content that lie there, in part or whole
+    contents_left: int = 0  # and those for which there was no room: they go with a later stick
 
 
 def export(
-    replica: Replica, peer: Peer, folder: Path, *, stated: Heads | None = None, write: Write = write_whole
+    replica: Replica,
+    peer: Peer,
+    folder: Path,
+    *,
+    stated: Heads | None = None,
+    chunks: Chunks | None = None,
+    write: Write = write_whole,
 ) -> Exported:
     """Write what the peer lacks into `folder`, the top of a stick; done twice it changes nothing.
 
-    `stated` is what the peer says on this very stick; without it the newest statement counts. Raises `StickError` by
-    name, then what lay there before is still whole, and `PeerRevoked`.
+    `stated` and `chunks` are what the peer says on this very stick about records and about attached content; without
+    them the newest statement counts. Raises `StickError` by name, then what lay there before is still whole, and
+    `PeerRevoked`.
     """
     with naming_faults(folder, writing=True):
-        return _Export(replica, peer, folder, write).run(stated)
+        return _Export(replica, peer, folder, write).run(stated, chunks or {})
+
+
+def names(files: Iterable[StickFile], contents: Iterable[StickContent]) -> frozenset[str]:
+    """The files that a manifest announces."""
+    return frozenset([*(file.name for file in files), *(content.name for content in contents)])
 
 
 def span(file: StickFile) -> Iterator[tuple[Range, bytes]]:
@@ -93,7 +108,7 @@ class _Export:
         if self._peer.revoked_after is not None:
             raise PeerRevoked(node=peer.node)
 
-    def run(self, stated: Heads | None) -> Exported:
+    def run(self, stated: Heads | None, chunks: Chunks) -> Exported:
         make(self._place)
         before = self._before()
         reached = self._stated(stated)
@@ -101,21 +116,22 @@ class _Export:
         try:
             new = list(self._new(reached, STICK_FILES_MAX - len(kept)))
             files = [*kept, *new]
-            self._announce(files, before)
+            loading = load(self._replica, self._peer, self._place, self._contents(before), chunks, self._put)
+            self._announce(files, loading.files, before)
         except OSError:
             self._take_back()
             raise
-        tidy(self._place, frozenset(file.name for file in files))
+        tidy(self._place, names(files, loading.files))
         return Exported(
             peer=self._peer.node, folder=self._place, files=len(files), events=_events(files), new_files=len(new),
-            new_events=_events(new),
+            new_events=_events(new), contents=loading.contents, contents_left=loading.left,
         )  # fmt: skip
 
     def _take_back(self) -> None:
         """Remove what this export has written and no manifest announces."""
         with suppress(OSError):  # the stick may be gone
             lying = self._before()
-            announced = {file.name for file in lying.files} if lying else set()
+            announced = names(lying.files, lying.contents) if lying else frozenset()
             for path in self._written:
                 if path.name not in announced:
                     remove(path)
@@ -160,6 +176,13 @@ class _Export:
                     _move(reached, list(span(file)))
         return kept
 
+    def _contents(self, before: StickManifest | None) -> list[StickContent]:
+        """Files of attached content that lie there; none after an erasure, as with records."""
+        with self._replica.engine.begin() as conn:
+            if before is None or before.versions.erasures != self._replica.versions(conn).erasures:
+                return []
+        return before.contents
+
     # --- what is added -----------------------------------------------------------------------------------------
 
     def _new(self, reached: Heads, room: int) -> Iterator[StickFile]:
@@ -174,14 +197,19 @@ class _Export:
                 if packed is None:
                     return
                 ends = _ends(conn, packed)
-            yield self._put(packed, ends)
+            yield self._put_bundle(packed, ends)
             _move(reached, ends)
 
-    def _put(self, packed: Packed, ends: list[tuple[Range, bytes]]) -> StickFile:
-        sealed = age.seal(packed.data, self._peer.public_key)
+    def _put(self, data: bytes) -> tuple[Path, bytes]:
+        """Write this, encrypted to the peer: the file and what is in it now."""
+        sealed = age.seal(data, self._peer.public_key)
         path = self._place / file_name(sealed)
         self._written.append(path)
         self._write(path, sealed)
+        return path, sealed
+
+    def _put_bundle(self, packed: Packed, ends: list[tuple[Range, bytes]]) -> StickFile:
+        path, sealed = self._put(packed.data)
         ranges = [
             (part.stream.origin.node, part.stream.origin.epoch, str(part.stream.scope), part.first, part.last, chain)
             for part, chain in ends
@@ -190,16 +218,16 @@ class _Export:
 
     # --- the manifest ------------------------------------------------------------------------------------------
 
-    def _announce(self, files: list[StickFile], before: StickManifest | None) -> None:
+    def _announce(self, files: list[StickFile], contents: list[StickContent], before: StickManifest | None) -> None:
         """Sign and write the manifest, unless the one that is there says the same."""
         replica, peer = self._replica, self._peer
         with replica.engine.begin() as conn:
-            manifest = self._manifest(conn, files)
+            manifest = self._manifest(conn, files, contents)
             if before is not None and _says(manifest) == _says(before):
                 return
             counter = peers.next_counter(conn, peer.node)
             # Read once the counter is ours: nothing that carries a higher one can state less.
-            manifest, epoch = self._manifest(conn, files), replica.epoch(conn)
+            manifest, epoch = self._manifest(conn, files, contents), replica.epoch(conn)
         head = replica.head(_VERB, epoch, peer.node, counter)
         data = wire.enclose(replica.identity, _VERB, head, wire.encode(manifest))
         if len(data) > MANIFEST_BYTES_MAX:
@@ -208,11 +236,13 @@ class _Export:
         with replica.engine.begin() as conn:
             peers.record_contact(conn, peer.node, stick_written_us=to_us(replica.now()))
 
-    def _manifest(self, conn: Connection, files: list[StickFile]) -> StickManifest:
+    def _manifest(self, conn: Connection, files: list[StickFile], contents: list[StickContent]) -> StickManifest:
         replica, peer = self._replica, self._peer
         return StickManifest(
             files=files, heads=wire.dump_heads(replica.shared_heads(conn, peer)), receipt=replica.receipt(conn, peer),
-            seen=peers.counter_seen(conn, peer.node), versions=replica.versions(conn),
+            seen=peers.counter_seen(conn, peer.node), versions=replica.versions(conn), contents=contents,
+            standings=standings(conn, replica, peer),
+            scopes=None if peer.introduces else (list(peer.read_scopes), list(peer.write_scopes)),
         )  # fmt: skip
 
 
@@ -246,7 +276,10 @@ def _ends(conn: Connection, packed: Packed) -> list[tuple[Range, bytes]]:
 
 def _says(manifest: StickManifest) -> tuple[object, ...]:
     """What a manifest states, whenever it was signed."""
-    return manifest.files, manifest.heads, manifest.seen, manifest.versions
+    return (
+        manifest.files, manifest.heads, manifest.seen, manifest.versions, manifest.contents, manifest.standings,
+        manifest.scopes,
+    )  # fmt: skip
 
 
 def _events(files: list[StickFile]) -> int:

@@ -453,6 +453,26 @@ class ExchangeContract:
         assert station.events("note/b")
         assert station.peer(hub).write_scopes == (PUB, "t/s")
 
+    def test_a_hub_in_the_middle_gives_the_hub_above_what_it_wrote_there_and_nothing_it_keeps(self, lab: Lab) -> None:
+        above, (hub, station) = lab.node("above"), lab.pair()
+        between = replace(hub, replica=replace(hub.replica, keeps=Scope("t")))
+        greedy = ["c/pub", "c/sum/t", "t/pub", HALL]
+        lab.enrol(between, above, ["c/pub", *greedy], ["c/sum/t", *greedy])
+        station.record(HALL, draft())
+        station.exchange(hub)
+        hub.record(PUB, draft("policy/town"))
+        assert between.unsent(above).count == 0, "what it keeps waits for nobody above"
+        hub.record("c/sum/t", draft("sums/t"))
+        assert between.unsent(above).count == 1
+        with above.engine.begin() as conn:
+            peers.set_scopes(conn, hub.node, [Scope("c/pub"), Scope("t")], [Scope("c/sum/t"), Scope("t")])
+        for _ in range(2):
+            assert between.exchange(above).verified
+        assert above.events("sums/t")
+        assert not above.events()
+        assert not above.events("policy/town")
+        assert set(between.peer(above).shared_scopes) == {"c/pub", "c/sum/t"}
+
     # --- refusing peers ----------------------------------------------------------------------------------------
 
     def test_an_unknown_sender_is_refused(self, lab: Lab) -> None:

@@ -125,7 +125,7 @@ class Lab:
         identity = Identity.load_or_create(self.folder / name)
         ledger = Ledger(identity, self.clock, vault, limits)
         info = NodeInfo(name=name, software="lab 1")
-        blobs = BlobStore(self.folder / f"{name}-blobs", self.clock, limits, free_bytes)
+        blobs = BlobStore(self.folder / f"{name}-blobs", self.clock, limits, free_bytes, vault)
         replica = Replica(engine, ledger, identity, self.clock, limits or Limits(), info, blobs=blobs)
         self.made.append(LabNode(name, engine, replica, self.clock))
         return self.made[-1]

@@ -10,7 +10,7 @@ from service.store import tables
 from service.store.projectors import Folding, project
 from service.store.upsert import upsert
 from sync.events import Subject
-from tests.actions.township import Township
+from tests.actions.township import TOWN, Township
 
 
 def test_dispatch_numbers_stay_unique_while_the_fold_sweep_runs(any_town: Township) -> None:
@@ -35,7 +35,7 @@ def test_folding_an_old_case_never_lowers_a_series(any_town: Township) -> None:
     any_town.dispatch(old)
     any_town.dispatch(new)
     with any_town.acting("system") as unit:
-        folding = Folding(town=unit.town, hub_nodes=any_town.node.hub_nodes)
+        folding = Folding(town=unit.town, hub_nodes=any_town.node.hub_nodes, tree=TOWN)
         project(unit.connection, any_town.node.ledger, [Subject(f"opinion/{old}")], folding)
         last = unit.connection.execute(select(tables.numbers.c.last).where(tables.numbers.c.series == "JB-2026"))
         assert last.scalar_one() == 2
@@ -49,7 +49,7 @@ def test_a_fold_that_waited_for_a_clerk_does_not_lower_what_the_clerk_issued(pg_
 
     def fold() -> None:
         with pg_town.node.engine.begin() as connection:
-            folding = Folding(town=snapshot, hub_nodes=pg_town.node.hub_nodes)
+            folding = Folding(town=snapshot, hub_nodes=pg_town.node.hub_nodes, tree=TOWN)
             project(connection, pg_town.node.ledger, [Subject(f"opinion/{old}")], folding)
 
     with ThreadPoolExecutor(1) as threads:

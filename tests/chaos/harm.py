@@ -18,8 +18,8 @@ from datetime import timedelta
 import psutil
 import requests
 
+from service.demo.private_server import PrivateServer, ServerError
 from service.demo.processes import START_PATIENCE_S, Process, answers
-from service.demo.servers import PrivateServer, ServerError
 from service.demo.township import HUB
 from tests.chaos.disks import SmallDisk
 from tests.chaos.line import Line

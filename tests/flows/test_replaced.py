@@ -6,7 +6,10 @@ import pytest
 
 from config.settings import Settings
 from service.actions import checking, enrolling, projecting, replacing, syncing
+from service.domain import facts as f
 from service.node import Node
+from service.store import codec
+from sync.enrolment import enrol
 from sync.errors import PeerRevoked
 from tests.flows.conftest import ADMIN, CLERK, TOWN, Township, ready
 from tests.flows.test_restored import exchanged, numbers, registered
@@ -20,13 +23,35 @@ def new_computer(township: Township, folder: str, code: str) -> Node:
     return node
 
 
+def withdrawals(node: Node) -> list[tuple[str, str, str]]:
+    """Computers on record as withdrawn, with why."""
+    with node.reading() as connection:
+        subjects = node.ledger.subjects(connection, "withdrawal/", None, 10)
+        events = [event for found in node.ledger.read_subjects(connection, subjects).values() for event in found]
+    facts = [codec.decode(event.kind, event.version, event.body or b"") for event in events]
+    return [(fact.node, fact.station, fact.reason) for fact in facts if isinstance(fact, f.NodeWithdrawn)]
+
+
+def enrolling_again(node: Node, code: str) -> bool:
+    transport = syncing.hub_transport(node)
+    try:
+        return enrol(syncing.replica(node), transport, code).name == "qd"
+    finally:
+        transport.close()
+
+
 def test_a_new_computer_has_the_history_and_goes_on_counting(township: Township) -> None:
     old, hub = township.station("qd"), township.hub
     assert registered(old, "路灯不亮") == "QD-2026-0001"
     exchanged(township, old)
     with hub.unit(ADMIN) as unit:
         code = enrolling.create_code(unit, "qd", replaces=old.identity.node)
+    assert withdrawals(hub) == [], "the code alone withdraws nothing"
     new = new_computer(township, "new", code)
+    assert enrolling_again(new, code), "the answer may have been lost"
+    assert withdrawals(hub) == [(old.identity.node, "qd", replacing.SUCCEEDED.format(node=new.identity.node))]
+    exchanged(township, new)
+    assert withdrawals(new) == withdrawals(hub), "everybody hears of it"
     assert numbers(new) == numbers(old)
     assert registered(new, "水沟堵塞") == "QD-2026-0002"
     exchanged(township, new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,10 @@ from service.domain.opinions import State
 from service.domain.refusals import NotAllowed
 from service.node import Node
 from service.store.tables import opinions
+from sync.blobs import BlobState
 from tests.flows.conftest import ADMIN, CLERK, HEAD, LIAISON, TOWN, Township, ready
+from tests.flows.test_erasing import erase, erasures
+from tests.flows.test_erasing_attachments import files, reported, state
 from tests.flows.test_offline_week import CANARY, register, seen
 
 ROOT = Path(__file__).parents[2]
@@ -153,3 +157,32 @@ def test_only_who_may_carry_does(township: Township, stick: Path) -> None:
         carrying.bring_back(township.hub, HEAD, str(stick))
     township.station("qd")
     assert carrying.take_away(township.hub, ADMIN, str(stick), "qd")
+
+
+def test_photos_ride_with_the_records_and_an_old_stick_does_not_bring_an_erased_one_back(
+    township: Township, stick: Path, tmp_path: Path
+) -> None:
+    station, hub = township.station("qd"), township.hub
+    township.line.cut()
+    opinion = reported(station)
+    (written,) = carrying.take_away(station, LIAISON, str(stick))
+    assert (written.contents, written.contents_left) == (1, 0)
+    old = tmp_path / "old"
+    shutil.copytree(stick, old)
+    report = carrying.bring_back(hub, CLERK, str(stick))
+    assert (report.contents, report.problems) == (1, [])
+    assert state(hub) is BlobState.COMPLETE
+    carrying.bring_back(station, LIAISON, str(stick))
+    assert carrying.take_away(station, LIAISON, str(stick))[0].contents == 0, "the hub has confirmed it"
+
+    erase(hub, CLERK, opinion)
+    carrying.bring_back(hub, CLERK, str(old))
+    assert (state(hub), files(hub)) == (BlobState.ERASED, [])
+    carry_to_town(township, stick)
+    carrying.bring_back(station, LIAISON, str(stick))
+    assert (state(station), files(station)) == (BlobState.ERASED, [])
+    carrying.bring_back(station, LIAISON, str(old))
+    assert files(station) == []
+    carry_to_town(township, stick)
+    assert [one.missing for one in erasures(hub)] == [frozenset()]
+    township.line.mend()

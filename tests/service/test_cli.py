@@ -86,6 +86,15 @@ def test_a_station_that_is_not_enrolled_says_so_when_asked_to_sync(
     assert "no_hub" in capsys.readouterr().err
 
 
+def test_what_belongs_to_a_county_is_refused_elsewhere_by_name(
+    station: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["township", "445222113", "--name", "钱坑镇"]) == 1
+    assert "county_only" in capsys.readouterr().err
+    assert cli.main(["sum"]) == 0
+    assert "0 months recorded" in capsys.readouterr().out
+
+
 def test_a_stick_needs_a_hub_to_carry_to_and_something_to_read(
     station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

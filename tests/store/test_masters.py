@@ -16,7 +16,7 @@ from service.domain.refusals import InvalidForm
 from service.store import codec, masters, node_facts, tables
 from service.store.projectors import Folding, project
 from sync.events import EventDraft, Subject
-from tests.actions.township import QIANDONG, Township, open_town
+from tests.actions.township import QIANDONG, TOWN, Township, open_town
 
 
 def stated(town: Township, subject: str, *bodies: tuple[str, int, bytes]) -> None:
@@ -95,7 +95,7 @@ def test_two_changes_at_once_are_both_seen_by_a_third_process(pg_town: Township)
                                body=codec.encode(f.UnitStated(code="second", name="二", kind="institute")),
                                occurred_at=pg_town.clock.at)  # fmt: skip
             pg_town.node.ledger.append(connection, pg_town.node.public_scope, [draft])
-            folding = Folding(town=pg_town.snapshot(), hub_nodes=pg_town.node.hub_nodes)
+            folding = Folding(town=pg_town.snapshot(), hub_nodes=pg_town.node.hub_nodes, tree=TOWN)
             project(connection, pg_town.node.ledger, [subject], folding)
             node_facts.masters_changed(connection)  # waits here for the first one's row
             assert may_commit.wait(10)

@@ -45,7 +45,8 @@ def opinion(number: int, **changes: Any) -> dict[str, Any]:
         "affected": 1, "urgency": "normal", "sensitive": False, "state": "registered", "route": "", "unit": "",
         "co_units": "", "dispatch_no": "", "outcome": "", "registered_at": MONDAY + timedelta(minutes=number),
         "received_at": MONDAY, "dispatched_at": None, "signed_at": None, "delivered_at": None, "closed_at": None,
-        "reopened": 0, "reopen_asked": False, "clock": f"{number:032x}:K1:1", "clock_kind": "K1",
+        "reopened": 0, "reopen_asked": False, "ran_late": False, "rating": "",
+        "clock": f"{number:032x}:K1:1", "clock_kind": "K1",
         "due_on": date(2026, 11, 18), "due_at": MONDAY + timedelta(days=2), "provisional": False, "level": -1,
         "next_step_at": None, "unknown": 0,
     }  # fmt: skip

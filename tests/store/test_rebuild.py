@@ -24,7 +24,7 @@ from service.store.projectors import Folding
 from service.store.unit import Unit
 from sync.events import EventDraft, Subject
 from sync.tables import ledger_events
-from tests.actions.township import PEOPLE, QIANDONG, Township, copy_folder, dispatch_form, hub_settings, open_town
+from tests.actions.township import PEOPLE, QIANDONG, TOWN, Township, copy_folder, dispatch_form, hub_settings, open_town
 
 # Everything a page can ask for, with a die for what its form says; most of it is refused most of the time.
 Action = Callable[[Unit, str, random.Random], object]
@@ -235,7 +235,7 @@ def test_a_subject_that_waits_is_not_compared(any_town: Township) -> None:
         any_town.node.ledger.mark_pending(connection, [Subject(f"opinion/{key}")])
         connection.execute(update(tables.opinions).where(tables.opinions.c.id == key).values(state="closed"))
     with comparing.snapshot(any_town.node.engine) as connection:
-        folding = Folding(town=any_town.snapshot(), hub_nodes=any_town.node.hub_nodes)
+        folding = Folding(town=any_town.snapshot(), hub_nodes=any_town.node.hub_nodes, tree=TOWN)
         assert set(comparing.differences(connection, any_town.node.ledger, folding).values()) == {0}
 
 
@@ -243,7 +243,7 @@ def test_the_check_holds_up_nobody(pg_town: Township) -> None:
     """A hub is checked while its clerks work: the look takes no lock that a unit of work would wait for."""
     key = pg_town.register()
     with comparing.snapshot(pg_town.node.engine) as connection:
-        folding = Folding(town=pg_town.snapshot(), hub_nodes=pg_town.node.hub_nodes)
+        folding = Folding(town=pg_town.snapshot(), hub_nodes=pg_town.node.hub_nodes, tree=TOWN)
         assert set(comparing.differences(connection, pg_town.node.ledger, folding).values()) == {0}
         pg_town.dispatch(key)
         projecting.rebuild(pg_town.node)

@@ -38,7 +38,8 @@ def opinion(number: int, **changes: Any) -> dict[str, Any]:
         "registered_at": INSTANT + timedelta(microseconds=number),
         "received_at": datetime(1970, 1, 1, tzinfo=UTC), "dispatched_at": None, "signed_at": None,
         "delivered_at": None, "closed_at": datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), "reopened": 0,
-        "reopen_asked": False, "clock": "", "clock_kind": "", "due_on": date(2026, 2, 28) if number % 3 else None,
+        "reopen_asked": False, "ran_late": False,
+        "rating": "", "clock": "", "clock_kind": "", "due_on": date(2026, 2, 28) if number % 3 else None,
         "due_at": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "provisional": True, "level": -1,
         "next_step_at": None, "unknown": 0,
     }  # fmt: skip

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse as Page
 
 from config.settings import NodeRole, Settings
-from service.actions import accounts, projecting
+from service.actions import accounts, projecting, replacing
 from service.actions.enrolling import create_code
 from service.actions.syncing import announce_enrolled, replica
 from service.demo.town import FOUNDER, found_sample
@@ -24,7 +24,7 @@ from service.node import Node, build_node
 from service.store import node_facts, schema, tables
 from service.web.app import create_app
 from sync import peers
-from sync.exchange import Responder, enrol, exchange
+from sync.exchange import enrol, exchange
 from tests.web.form_reader import main_form
 
 MONDAY = datetime(2026, 11, 16, 2, 0, tzinfo=UTC)  # ten in the morning, Asia/Shanghai
@@ -48,7 +48,7 @@ class Line:
     """A transport without a network: straight to the hub's responder."""
 
     def __init__(self, hub: Node) -> None:
-        self._responder = Responder(replica(hub))
+        self._responder = replacing.responder(hub)
 
     def post(self, verb: str, body: bytes) -> bytes:
         return self._responder.answer(verb, body)

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from config import jobs
 from config.settings import NodeRole, Settings
+from service.demo.private_server import free_port
 from service.demo.processes import Process
-from service.demo.servers import free_port
 from service.node import Node
 from service.store.tables import job_runs
 from workers.opening import open_node

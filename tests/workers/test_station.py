@@ -16,7 +16,7 @@ import requests
 from sqlalchemy.exc import OperationalError
 
 from config.settings import Settings
-from service.demo.servers import free_port
+from service.demo.private_server import free_port
 from service.store import schema
 from service.store.database import StorageUnusable
 from workers import opening

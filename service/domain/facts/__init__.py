@@ -14,6 +14,7 @@ from service.domain.facts.kinds import (
     fact,
     shape,
 )
+from service.domain.facts.levels import NoticePublished, TownshipSummed
 from service.domain.facts.master_data import (
     AreaStated,
     CalendarDaySet,
@@ -108,6 +109,7 @@ __all__ = [
     "Merged",
     "NodeEnrolled",
     "NodeWithdrawn",
+    "NoticePublished",
     "OpinionRegistered",
     "PersonErased",
     "PersonErasureConfirmed",
@@ -139,6 +141,7 @@ __all__ = [
     "Suspended",
     "SuspensionRequested",
     "TownStated",
+    "TownshipSummed",
     "UnitStated",
     "Unmerged",
     "Voided",

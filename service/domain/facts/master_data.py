@@ -147,7 +147,10 @@ class TownStated(Fact):
 
 @fact("node.enrolled")
 class NodeEnrolled(Fact):
-    """A station's node and its public key (hex), so that everybody can verify what it signed."""
+    """A station's node and its public key (hex), so that everybody can verify what it signed.
+
+    What a county's hub publishes names a township's hub: `station` is the township's code then.
+    """
 
     node: str
     station: str

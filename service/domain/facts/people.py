@@ -34,10 +34,16 @@ class PersonErased(Fact):
     reason: str
 
 
-@fact("person.erasure_confirmed")
+@fact("person.erasure_confirmed", version=2)
 class PersonErasureConfirmed(Fact):
-    """A node has emptied what it held of a person; `emptied` counts the bodies, 0 when there was none (any more)."""
+    """A node has emptied what it held of a person; `emptied` counts the bodies, 0 when there was none (any more).
+
+    `contents` are the SHA-256 (hex) of the attachments that are gone with them, `kept` how many of these stay because
+    another case refers to the same content. A later confirmation of the same node adds to the earlier ones.
+    """
 
     person: str
     node: str
     emptied: int
+    contents: tuple[str, ...] = ()
+    kept: int = 0

@@ -1,0 +1,104 @@
+"""How a hub stands with a node below it, in one line: a station's computer, or at a county a township's hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from service.domain.office_hours import local_date
+from service.domain.policy import Policy
+from service.domain.town import Town
+from service.store import unrecognised
+from service.web import words
+from service.web.desk import Look
+from sync import peer_epochs, streams
+from sync.peers import Contact, Peer
+from sync.positions import check_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerLine:
+    """One node below, or a place without any. `days` are working days up to today; `state` a code of "contact"."""
+
+    node: str = ""
+    contact: Contact | None = None
+    state: str = "not_enrolled"
+    silent_days: int = 0
+    waiting_days: int = 0
+    offset_flagged: bool = False
+    revoked: bool = False
+    check_code: str = ""
+    unrecognised: int = 0  # its records that this hub's program cannot read yet
+
+    @property
+    def alarming(self) -> bool:
+        return self.state in ("silent", "never", "copied") or bool(self.contact and self.contact.last_error_code)
+
+    def sentence(self, group: str = "contact") -> str:
+        """The reason in words: a named refusal first, then the state of the line in the words of this group."""
+        code = self.contact.last_error_code if self.contact else None
+        if code and self.state != "copied":
+            return words.word(code, "peer_error") if code in words.LABELS["peer_error"] else words.sync_error(code)
+        count = self.contact.unsent_count or 0 if self.contact else 0
+        days = self.silent_days if self.state == "silent" else self.waiting_days
+        known = group if self.state in words.LABELS[group] else "contact"
+        return words.word(self.state, known, days=days, count=count)
+
+    @property
+    def urgency(self) -> tuple[bool, int, int, bool]:
+        """What comes first: what alarms, what waited longest, who was silent longest."""
+        return (not self.alarming, -self.waiting_days, -self.silent_days, not self.node)
+
+
+_Line = TypeVar("_Line", bound=PeerLine)
+
+
+def standing(line: _Line, town: Town, peer: Peer, contact: Contact, now: datetime) -> _Line:
+    """The line with what is known of the peer. Pure."""
+    policy = town.policy_on(now.date())
+    silent = _working_days(town, policy, contact.last_contact_at, now)
+    return replace(
+        line, node=peer.node, contact=contact, silent_days=silent,
+        state=_state(contact, silent, policy.limits.silent_wd),
+        waiting_days=_working_days(town, policy, contact.oldest_unsent_at if contact.unsent_count else None, now),
+        offset_flagged=abs(contact.offset_s or 0) > policy.limits.clock_offset_s,
+        revoked=peer.revoked_after is not None,
+    )  # fmt: skip
+
+
+def looked_up(look: Look, lines: list[_Line]) -> list[_Line]:
+    """The lines with what only the ledger tells: check codes, copied disks, records that cannot be read yet."""
+    copied, by_node = peer_epochs.shared_keys(look.connection, look.now), unrecognised.by_node(look.connection)
+    return [
+        replace(
+            line, check_code=_check_code(look, line), unrecognised=by_node.get(line.node, 0),
+            state="copied" if line.node in copied else line.state,
+        )
+        for line in lines
+    ]  # fmt: skip
+
+
+def _check_code(look: Look, line: PeerLine) -> str:
+    """Of what we hold of this node: its own page shows the same when nothing is missing."""
+    heads = streams.heads_of(look.connection, line.node) if line.node else {}
+    return check_code(heads) if heads else ""
+
+
+def _state(contact: Contact, silent_days: int, silent_wd: int) -> str:
+    if contact.last_contact_at is None:
+        return "never"
+    if silent_days >= silent_wd:
+        return "silent"
+    if contact.unsent_count:
+        return "waiting"
+    verified = contact.last_verified_at
+    return "verified" if verified is not None and verified >= contact.last_contact_at else "unverified"
+
+
+def _working_days(town: Town, policy: Policy, since: datetime | None, now: datetime) -> int:
+    """Working days after the day of `since`, up to today; a node's clock may run ahead, hence never negative."""
+    if since is None:
+        return 0
+    begun, today = local_date(since, policy.hours), local_date(now, policy.hours)
+    return max(0, town.calendar.working_days_between(begun, today).days) if begun < today else 0
