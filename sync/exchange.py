@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sync import acknowledged, blob_lane, bundle, peers, receipts, wire
+from sync.accepting import Accepted
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.enrolment import Enrolled, enrol, issue_code
 from sync.errors import (
@@ -27,6 +28,7 @@ from sync.errors import (
 )
 from sync.events import Origin, Scope, Stream, parse_scope, to_us, within
 from sync.forks import Forks
+from sync.loading import Loading
 from sync.pace import Pace
 from sync.packing import Packed
 from sync.peers import Peer
@@ -71,6 +73,9 @@ class _Conversation:
             self._pace = Pace.resume(replica.limits, peers.batch_bytes(conn, peer.node))
         self._asker = Asker(replica, self._peer, transport, self._report)
         self._forks = Forks(replica, self._peer, self._asker, self._pace, self._report, self._push, self._refuse)
+        self._loading = Loading(
+            replica, self._peer, self._asker, self._report, self._stopped, self._note_outcome, monotonic
+        )  # fmt: skip
 
     def run(self) -> ExchangeReport:
         report, limits = self._report, self._replica.limits
@@ -94,7 +99,7 @@ class _Conversation:
     @property
     def _is_over(self) -> bool:
         """Whether this exchange has had its time: on a slow line others want the line, and the worker, as well."""
-        return self._monotonic() - self._began > self._replica.limits.exchange_s
+        return self._loading.has_had_its_time or self._monotonic() - self._began > self._replica.limits.exchange_s
 
     def _round(self, ours: Heads, answer: wire.HelloAnswer) -> bool:
         """Push and pull once; whether anything changed on either side, be it by another exchange of ours."""
@@ -256,9 +261,14 @@ class _Conversation:
     # --- pull --------------------------------------------------------------------------------------------------
 
     def _pull_all(self, theirs: Heads) -> None:
+        self._loading.resume()
         while not self._is_over and self._lacking(theirs):
+            if self._loading.take_part():
+                continue
             answer = self._asker.plainly("pull", self._pull_request(theirs), wire.PullAnswer)
-            if answer.bundle is None or not self._take_in(answer.bundle):
+            if answer.bundle is None and answer.reseed:
+                self._loading.begin(answer.reseed)
+            elif answer.bundle is None or not self._take_in(answer.bundle):
                 return
 
     def _lacking(self, theirs: Heads) -> bool:
@@ -273,7 +283,7 @@ class _Conversation:
         """Our heads. Streams that stopped are stated as the peer has them, so that they do not fill every answer."""
         ours = self._shared_heads()
         ours |= {stream: head for stream, head in theirs.items() if self._stopped(stream)}
-        return pull_above(ours, self._pace.budget)
+        return pull_above(ours, self._pace.budget, snapshots=self._loading.wanted)
 
     def _take_in(self, data: bytes) -> bool:
         """Store a pulled bundle; whether that brought us on, be it by setting a stream aside."""
@@ -286,6 +296,10 @@ class _Conversation:
             outcome = replica.ledger.accept(conn, unpacked, peer)
             replica.reached("pulled.before_commit")
         replica.reached("pulled.after_commit")
+        return self._note_outcome(outcome)
+
+    def _note_outcome(self, outcome: Accepted) -> bool:
+        """Whether what came brought us on."""
         self._report.pulled += outcome.stored
         newly = [self._refuse(refusal) for refusal in outcome.refusals]
         contested = set(outcome.contested) - self._forks.contested

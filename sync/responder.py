@@ -19,6 +19,7 @@ from sync.packing import Budget
 from sync.peers import Peer
 from sync.positions import behind, digest
 from sync.replica import NodeInfo, Replica
+from sync.snapshots import Snapshots
 from sync.wire import Envelope
 
 _CHUNK_BYTES: Final = 256 * 1024
@@ -50,6 +51,8 @@ class Responder:
         self._blobs = None if replica.blobs is None else BlobAnswers(replica.blobs)
         self._blob_verbs = {} if self._blobs is None else self._blobs.verbs
         self._answers |= self._blob_verbs
+        self._snapshots = Snapshots(replica)
+        self._answers |= self._snapshots.verbs
 
     def answer(self, verb: str, body: bytes | Readable) -> bytes:
         """The answer to one request. Raises `SyncError`, and nothing else for whatever a peer may send."""
@@ -185,8 +188,14 @@ class Responder:
             raw_bytes=max(limits.batch_raw_bytes_min, min(asked.raw_bytes, limits.batch_raw_bytes)),
             events=max(1, min(asked.events, limits.batch_events)),
         )
-        packed = replica.ledger.pack(conn, lacking, budget, peer.node)
         peers.record_contact(conn, peer.node, last_contact_us=to_us(replica.now()))
+        reseed = self._snapshots.reseed(conn, lacking) if asked.snapshots else None
+        if reseed is not None:
+            peers.record_error(conn, peer.node, reseed.why, replica.now())
+        if reseed is not None and reseed.worthwhile:
+            horizons = wire.dump_heads(reseed.horizons)
+            return wire.encode(wire.PullAnswer(bundle=None, reseed=reseed.why.code, horizons=horizons))
+        packed = replica.ledger.pack(conn, lacking, budget, peer.node)
         return wire.encode(wire.PullAnswer(bundle=packed.data if packed else None))
 
     def _probe(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, bundle, peers, receipts, wire
+from sync import acknowledged, age, bundle, peers, receipts, wire
 from sync.errors import (
     ForkFound,
     Malformed,
+    SnapshotDiffers,
     StickEmpty,
     StickError,
     StickFileDamaged,
@@ -30,7 +31,6 @@ from sync.peers import Peer
 from sync.positions import Heads, digest
 from sync.replica import Replica
 from sync.responder import Responder
-from sync.stick import age
 from sync.stick.enrolling import answer_requests
 from sync.stick.folder import Found, Write, can_be_listed, is_file_name, manifests, read_announced, write_whole
 from sync.stick.writing import Exported, export, holds, span
@@ -219,6 +219,15 @@ class _Import:
         report.known += outcome.known
         report.held += outcome.held
         report.problems += outcome.refusals
+        if not (outcome.refusals or outcome.contested or outcome.held):
+            self._compare(file)
+
+    def _compare(self, file: StickFile) -> None:
+        """What was derived here against what the sender has signed. Raises `SnapshotDiffers`."""
+        with self._replica.engine.begin() as conn:
+            for part, chain in span(file):
+                if self._replica.ledger.chains_at(conn, part.stream, [part.last]) != [chain]:
+                    raise SnapshotDiffers(stream=str(part.stream), seq=part.last)
 
     # --- afterwards --------------------------------------------------------------------------------------------
 

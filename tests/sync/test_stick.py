@@ -14,7 +14,7 @@ import msgspec
 import pyrage
 import pytest
 
-from sync import acknowledged, peers, receipts, wire
+from sync import acknowledged, age, peers, receipts, wire
 from sync.enrolment import issue_code
 from sync.errors import (
     BadSignature,
@@ -36,7 +36,7 @@ from sync.errors import (
 from sync.events import EventDraft
 from sync.identity import Identity
 from sync.limits import Limits
-from sync.stick import Exported, Imported, Progress, age, enrol_by_stick, export, import_
+from sync.stick import Exported, Imported, Progress, enrol_by_stick, export, import_
 from sync.stick.folder import MANIFEST, answer_of, outgoing, read_plain, write_whole
 from sync.testing import Crash, FaultyTransport, Lab, LabNode, draft, refused
 from sync.testing.exchange_contract import HALL, PUB, direct, heads
