@@ -60,9 +60,10 @@ def find(conn: Connection, peer: str) -> Load | None:
     )  # fmt: skip
 
 
-def is_due(conn: Connection, peer: str) -> bool:
-    """Whether parts are lacking that the next exchange could bring."""
-    return conn.execute(select(t.c.peer).where(t.c.peer == peer, t.c.ended_us.is_(None))).first() is not None
+def under_way(conn: Connection, peer: str) -> Load | None:
+    """The snapshot of which parts are lacking that the next exchange could bring."""
+    load = find(conn, peer)
+    return load if load is not None and load.ended_at is None else None
 
 
 class Loading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from config import jobs
 from service.actions import carrying, replacing
 from service.actions.syncing import exchange_now, hub_transport, replica
 from service.domain.people import Actor, Step
@@ -75,8 +76,10 @@ def _remember(node: Node, enrolled: Enrolled) -> None:
 
 
 def _first_exchange(node: Node) -> None:
-    """Fetch the town's data at once; if the line drops now, the sweep fetches them later."""
+    """Fetch the town's data at once; if the line drops now, or much is to come, the sweep fetches them later."""
     try:
-        exchange_now(node)
+        report = exchange_now(node)
     except LinkError:
         return
+    if report.loading:
+        node.jobs.request(jobs.EXCHANGE)

@@ -22,11 +22,12 @@ from service.domain.refusals import Refused
 from service.node import Node
 from service.store import node_facts
 from service.store.unit import Unit
-from sync import acknowledged, blob_lane, peers, receipts
+from sync import acknowledged, blob_lane, loading, peers, receipts
 from sync.blob_lane import LaneReport
 from sync.errors import LinkError, PeerBusy, SyncError
 from sync.exchange import ExchangeReport, NodeInfo, Replica, exchange
 from sync.limits import Limits
+from sync.loading import Load
 from sync.peers import Contact, Peer
 from sync.positions import check_code
 from sync.transport import HttpTransport
@@ -49,7 +50,8 @@ class NoHub(Refused):
 class SyncState:
     """What the sync page says. `verified` only when both ends derived the same digest and nothing was recorded since.
 
-    `reason` is the code of what blocks, "" when nothing does; `retry_at` when the next attempt comes by itself.
+    `reason` is the code of what blocks, "" when nothing does; `retry_at` when the next attempt comes by itself. `load`:
+    the history that is coming in parts, None on every other day.
     """
 
     hub: str
@@ -64,6 +66,7 @@ class SyncState:
     clock_offset_s: float | None
     pending: int
     quarantined: int
+    load: Load | None = None
 
 
 def replica(node: Node) -> Replica:
@@ -111,7 +114,7 @@ def exchange_now(node: Node) -> ExchangeReport:
     if report.reconciled or report.pulled:
         doubting.announce(node)
     log.info("exchange.done", pushed=report.pushed, pulled=report.pulled, verified=report.verified,
-             sent=report.bytes_sent, received=report.bytes_received)  # fmt: skip
+             sent=report.bytes_sent, received=report.bytes_received, parts=report.parts)  # fmt: skip
     if report.blobs is not None:
         _tell_of_attachments(report.blobs)
     return report
@@ -151,6 +154,7 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
         verified=_verified(contact, unsent.count), reason=contact.last_error_code or "",
         failed_at=contact.last_error_at, retry_at=_retry_at(contact, node.now()), clock_offset_s=contact.offset_s,
         pending=node.ledger.pending_count(connection), quarantined=len(node.ledger.quarantined(connection)),
+        load=loading.under_way(connection, hub.node),
     )  # fmt: skip
 
 
@@ -206,6 +210,8 @@ def _is_due(node: Node, connection: Connection, hub: Peer) -> bool:
     if retry_at is not None:
         return now >= retry_at
     if acknowledged.unsent(connection, node.identity, hub).count or blob_lane.is_due(connection, hub.node):
+        return True
+    if loading.under_way(connection, hub.node):
         return True
     last = contact.last_contact_at
     return last is None or not last <= now < last + POLL

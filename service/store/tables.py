@@ -178,4 +178,4 @@ unrecognised = Table(
     Column("version", Integer, nullable=False),
 )  # fmt: skip
 
-READ_VERSION = "4"  # raise it whenever a read table or a fold changes: every node then rebuilds at start
+READ_VERSION = "5"  # raise it whenever a read table or a fold changes: every node then rebuilds at start

@@ -21,6 +21,7 @@ from service.web import desk, words
 from service.web.desk import Look
 from service.web.words import N_
 from sync import peer_epochs, peers, streams
+from sync.errors import BelowHorizon, FirstLoad
 from sync.peers import Contact, Peer
 from sync.positions import check_code
 
@@ -32,6 +33,7 @@ NAVIGATION = desk.NavItem(
     shown=lambda actor: actor.may(Step.ENROL_NODE) or actor.may(Step.TRANSFER),
 )  # fmt: skip
 DOUBTS_SHOWN = 10
+CALM = (FirstLoad.code, BelowHorizon.code)  # nothing failed, and nobody need do anything
 RUNNING = ("open", "paused")  # stations that are expected to answer
 
 
@@ -52,7 +54,8 @@ class StationLine:
 
     @property
     def alarming(self) -> bool:
-        return self.state in ("silent", "never", "copied") or bool(self.contact and self.contact.last_error_code)
+        code = self.contact.last_error_code if self.contact else None
+        return self.state in ("silent", "never", "copied") or bool(code and code not in CALM)
 
     def sentence(self) -> str:
         """The reason in words: a named refusal first, then the state of the line."""

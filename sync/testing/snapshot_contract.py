@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from sqlalchemy import func, select, update
 
-from sync import bundle, epochs, loading, peers, retention, wire
+from sync import bundle, epochs, loading, peers, wire
 from sync.asking import Asker, ExchangeReport
 from sync.errors import BadSignature, SnapshotDiffers, TimedOut
 from sync.events import Scope, Stream
 from sync.limits import Limits
 from sync.loading import FAULT_POINTS, Load
 from sync.snapshots import Snapshots
-from sync.tables import ledger_events, ledger_runs, snapshot_loads, snapshot_parts
+from sync.tables import ledger_events, ledger_horizons, ledger_runs, snapshot_loads, snapshot_parts
 from sync.testing.exchange_contract import HALL, PUB, Tapped, direct, heads
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import faults, packed
@@ -101,7 +101,7 @@ class SnapshotContract:
         stream = statements(hub, 20)
         drop(hub, stream, range(1, 10))
         with hub.engine.begin() as conn:
-            conn.execute(update(retention.t).values(chain=bytes(32)))
+            conn.execute(update(ledger_horizons).values(chain=bytes(32)))
             assert faults(conn, hub) == ["horizon"]
             conn.execute(update(ledger_runs).values(leaves=b"dust"))
             assert "missing" in faults(conn, hub)
@@ -253,7 +253,7 @@ class SnapshotContract:
         report = station.exchange(hub)
         assert (report.loading, report.parts, report.verified) == (True, 1, False)
         with station.engine.begin() as conn:
-            assert loading.is_due(conn, hub.node)
+            assert loading.under_way(conn, hub.node)
             assert station.ledger.pending_count(conn) == 10
         while report.loading:
             report = station.exchange(hub)
