@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sync import acknowledged, blob_lane, bundle, peers, receipts, wire
+from sync import acknowledged, blob_lane, bundle, loading, peers, receipts, wire
 from sync.accepting import Accepted
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.enrolment import Enrolled, enrol, issue_code
@@ -151,6 +151,8 @@ class _Conversation:
         replica, peer, now = self._replica, self._peer, self._replica.now()
         with replica.engine.begin() as conn:
             acknowledged.acknowledge(conn, peer.node, stated, counter, now)
+            if answer.equal:
+                loading.settle(conn, peer.node, now)
             if answer.receipt is not None:
                 receipts.keep(conn, peer, replica.identity.node, answer.receipt, now)
             unsent = acknowledged.unsent(conn, replica.identity, peer)
@@ -261,8 +263,8 @@ class _Conversation:
     # --- pull --------------------------------------------------------------------------------------------------
 
     def _pull_all(self, theirs: Heads) -> None:
-        self._loading.resume()
         while not self._is_over and self._lacking(theirs):
+            self._loading.resume()
             if self._loading.take_part():
                 continue
             answer = self._asker.plainly("pull", self._pull_request(theirs), wire.PullAnswer)

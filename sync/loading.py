@@ -5,7 +5,7 @@ goes on with the next part. Nothing is believed: every part is traced like any b
 the holder has signed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -66,6 +66,24 @@ def under_way(conn: Connection, peer: str) -> Load | None:
     return load if load is not None and load.ended_at is None else None
 
 
+def settle(conn: Connection, peer: str, now: datetime) -> None:
+    """Both hold the same: nothing of a snapshot is lacking any more, whichever way it came."""
+    ended = {"ended_us": to_us(now), "done": t.c.parts}
+    conn.execute(update(t).where(t.c.peer == peer, t.c.ended_us.is_(None)).values(ended))
+
+
+def count_again(conn: Connection, peer: str, ours: Heads, now: datetime) -> None:
+    """Something of it may have come another way: on a stick, above all."""
+    row = conn.execute(select(t).where(t.c.peer == peer, t.c.ended_us.is_(None))).one_or_none()
+    if row is None:
+        return
+    parts = wire.decode(row.manifest, SnapshotManifest).parts
+    here = row.parts - len(parts) + _taken(parts, ours)
+    _note(conn, peer, here)
+    if here == row.parts:
+        settle(conn, peer, now)
+
+
 class Loading:
     """The snapshot of one exchange. `stopped` tells which streams are left alone in it, `outcome` hears what became of
     each part."""
@@ -89,7 +107,7 @@ class Loading:
         self._monotonic = monotonic
         self._began: float | None = None
         self._manifest: SnapshotManifest | None = None
-        self._asked_anew = False
+        self._resumed = self._asked_anew = False
         self._before = 0  # parts of manifests that this one goes on from
         self.wanted = True  # whether another snapshot may be offered in this exchange
 
@@ -103,6 +121,9 @@ class Loading:
 
     def resume(self) -> None:
         """Go on with the snapshot of an earlier exchange; one that was refused is not offered again so soon."""
+        if self._resumed:
+            return
+        self._resumed = True
         with self._replica.engine.begin() as conn:
             row = conn.execute(select(t).where(t.c.peer == self._peer.node)).one_or_none()
         if row is None:
@@ -219,7 +240,7 @@ class Loading:
     def _done(self, conn: Connection) -> int:
         assert self._manifest is not None
         ours = self._replica.shared_heads(conn, self._peer)
-        return self._before + sum(part.last <= _reached(ours, place(part).stream) for part in self._manifest.parts)
+        return self._before + _taken(self._manifest.parts, ours)
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -253,6 +274,11 @@ def _begin(
 def _note(conn: Connection, peer: str, done: int) -> None:
     """Never back within one snapshot, whatever arrives beside it."""
     conn.execute(update(t).where(t.c.peer == peer, t.c.done < done).values(done=done))
+
+
+def _taken(parts: Iterable[SnapshotPart], ours: Heads) -> int:
+    """How many of the parts are in the ledger."""
+    return sum(part.last <= _reached(ours, place(part).stream) for part in parts)
 
 
 def _reached(heads: Heads, stream: Stream) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, age, bundle, peers, receipts, wire
+from sync import acknowledged, age, bundle, loading, peers, receipts, wire
 from sync.errors import (
     ForkFound,
     Malformed,
@@ -212,6 +212,8 @@ class _Import:
         unpacked = bundle.unpack(data, one.peer.public_key, replica.limits)
         with replica.engine.begin() as conn:
             outcome = replica.ledger.accept(conn, unpacked, one.peer)
+            if not (outcome.refusals or outcome.contested or outcome.held):
+                self._compare(conn, file)
             if outcome.refusals:
                 peers.record_error(conn, one.peer.node, outcome.refusals[0], replica.now())
         report.taken += 1
@@ -219,15 +221,12 @@ class _Import:
         report.known += outcome.known
         report.held += outcome.held
         report.problems += outcome.refusals
-        if not (outcome.refusals or outcome.contested or outcome.held):
-            self._compare(file)
 
-    def _compare(self, file: StickFile) -> None:
-        """What was derived here against what the sender has signed. Raises `SnapshotDiffers`."""
-        with self._replica.engine.begin() as conn:
-            for part, chain in span(file):
-                if self._replica.ledger.chains_at(conn, part.stream, [part.last]) != [chain]:
-                    raise SnapshotDiffers(stream=str(part.stream), seq=part.last)
+    def _compare(self, conn: Connection, file: StickFile) -> None:
+        """What was derived here against what the sender has signed. Raises `SnapshotDiffers`: nothing is stored."""
+        for part, chain in span(file):
+            if self._replica.ledger.chains_at(conn, part.stream, [part.last]) != [chain]:
+                raise SnapshotDiffers(stream=str(part.stream), seq=part.last)
 
     # --- afterwards --------------------------------------------------------------------------------------------
 
@@ -237,6 +236,7 @@ class _Import:
         said_us = min(one.head.clock_us, now_us)
         with replica.engine.begin() as conn:
             known = peers.find_contact(conn, peer.node).last_contact_at
+            loading.count_again(conn, peer.node, replica.shared_heads(conn, peer), replica.now())
             said: dict[str, int | float | str | None] = {"stick_read_us": now_us}
             if known is None or to_us(known) <= said_us:
                 said |= {"last_contact_us": said_us, "version": one.manifest.versions.software}

@@ -227,6 +227,20 @@ class SnapshotContract:
         assert line.verbs.count("snapshot") == 1, "the manifest of the first attempt still serves"
         assert len(hub.events()) == len(progress), "what was recorded meanwhile arrived"
 
+    def test_what_arrives_another_way_ends_the_load(self, lab: Lab) -> None:
+        hub, station = pair(lab)
+        stream = statements(hub, 500)
+        with refused(TimedOut):
+            station.exchange(hub, direct(hub, _cut_after(1)))
+        with station.engine.begin() as conn:
+            assert loading.under_way(conn, hub.node)
+            station.ledger.accept(conn, packed(hub, stream, 1, 500), peers.get_peer(conn, hub.node))
+        line = direct(hub)
+        assert station.exchange(hub, line).verified
+        assert line.verbs == ["hello"]
+        with station.engine.begin() as conn:
+            assert loading.under_way(conn, hub.node) is None
+
     def test_a_process_that_ends_anywhere_in_it_goes_on_at_the_next_start(self, lab: Lab) -> None:
         hub, station = pair(lab)
         statements(hub, 500)
