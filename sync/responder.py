@@ -13,7 +13,18 @@ from sync import acknowledged, bundle, enrolment, peers, reconciling, wire
 from sync.admission import Admission
 from sync.blob_answers import BlobAnswers
 from sync.bundle import Bundle, encode_segment
-from sync.errors import Malformed, NotGranted, PeerRevoked, SyncError, TooLarge, UnknownVerb, WrongRecipient
+from sync.errors import (
+    BelowHorizon,
+    FirstLoad,
+    Malformed,
+    NotGranted,
+    PeerRevoked,
+    StreamError,
+    SyncError,
+    TooLarge,
+    UnknownVerb,
+    WrongRecipient,
+)
 from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.packing import Budget
 from sync.peers import Peer
@@ -191,12 +202,18 @@ class Responder:
         peers.record_contact(conn, peer.node, last_contact_us=to_us(replica.now()))
         reseed = self._snapshots.reseed(conn, lacking) if asked.snapshots else None
         if reseed is not None:
-            peers.record_error(conn, peer.node, reseed.why, replica.now())
+            self._note_reseed(conn, peer, reseed.why)
         if reseed is not None and reseed.worthwhile:
             horizons = wire.dump_heads(reseed.horizons)
             return wire.encode(wire.PullAnswer(bundle=None, reseed=reseed.why.code, horizons=horizons))
         packed = replica.ledger.pack(conn, lacking, budget, peer.node)
         return wire.encode(wire.PullAnswer(bundle=packed.data if packed else None))
+
+    def _note_reseed(self, conn: Connection, peer: Peer, why: StreamError) -> None:
+        """So that the board can say it; a refusal that is known stands, since somebody has to do something about it."""
+        known = peers.find_contact(conn, peer.node).last_error_code
+        if known in (None, FirstLoad.code, BelowHorizon.code):
+            peers.record_error(conn, peer.node, why, self._replica.now())
 
     def _probe(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
         asked = wire.decode(envelope.payload, wire.Probe)

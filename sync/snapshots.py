@@ -137,11 +137,11 @@ class Snapshots:
     def _in_order(self, peer: Peer, lacking: Sequence[Range]) -> list[Range]:
         """As the scopes were granted: what everybody needs to work comes before one's own history."""
 
-        def place(part: Range) -> tuple[int, str]:
+        def rank(part: Range) -> tuple[int, str]:
             scopes = [n for n, scope in enumerate(peer.read_scopes) if contains(scope, part.stream.scope)]
             return min(scopes, default=len(peer.read_scopes)), str(part.stream)
 
-        return sorted(lacking, key=place)
+        return sorted(lacking, key=rank)
 
     def _blocks(self, part: Range) -> Iterator[Range]:
         """The whole blocks that hold what is lacking, each between two multiples; the last, unfinished one is tail."""

@@ -857,6 +857,9 @@ def test_a_long_history_is_carried_in_the_parts_that_are_ready_and_goes_on_where
     carried = files(hub, station, stick)
     assert len(carried) > len(ready) > 2, "the tail is packed beside them"
     carried[0].unlink()
+    erased = hub.events("policy/9")[-1]
+    with station.engine.begin() as conn:
+        station.ledger.erase(conn, [erased.event_id])
     import_(station.replica, stick)
     assert not sound_heads(hub, station)
     written = carry_out(hub, station, stick)
@@ -864,6 +867,24 @@ def test_a_long_history_is_carried_in_the_parts_that_are_ready_and_goes_on_where
     report = import_(station.replica, stick)
     assert report.problems == []
     assert_equal(hub, station)
+    assert erased.body is not None
+    assert station.events("policy/9")[-1].body is None, "an old stick brings nothing back"
+
+
+def test_a_computer_without_a_line_is_enrolled_with_its_long_history(sqlite_lab: Lab, stick: Path) -> None:
+    hub, new = sqlite_lab.node("hub", limits=PARTS), sqlite_lab.node("new", limits=PARTS)
+    hub.record(PUB, *(draft(f"policy/{n % 10}", f"{n}") for n in range(500)))
+    hub.record(HALL, draft("note/1", "旧电脑的记录"))
+    code = code_for(hub)
+    with refused(StickAnswerMissing):
+        enrol_by_stick(new.replica, stick, code)
+    import_(hub.replica, stick, responder=hub.responder)
+    with hub.engine.begin() as conn:
+        assert len(conn.execute(select(snapshot_parts.c.digest)).all()) >= 3
+    enrol_by_stick(new.replica, stick, code)
+    assert import_(new.replica, stick).problems == []
+    assert heads(hub, PUB) == heads(new, PUB)
+    assert new.events("note/1")
 
 
 def test_a_file_that_does_not_lead_where_its_sender_signed_is_refused_by_name(sqlite_lab: Lab, stick: Path) -> None:

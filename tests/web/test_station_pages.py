@@ -280,7 +280,7 @@ def test_a_history_that_comes_in_parts_shows_how_far_it_is_and_that_one_may_reco
             peer=hub.node, reason="below_horizon", manifest=b"", signature=b"", parts=12, done=3, begun_us=0,
         ))  # fmt: skip
     liaison = at_station("liaison")
-    for address in ("/sync", "/"):
+    for address in ("/sync", "/workbench"):
         page = liaison.get(address).text
         assert "历史记录正在下载:已到 3/12 部分,可以照常登记" in page
         assert "本机离线时间较长" in page
