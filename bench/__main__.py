@@ -75,6 +75,8 @@ BUDGETS = (
     Budget(what="station at rest: processor", module="station_memory", key="idle_cpu_percent",
            limit=1, unit="% of a core"),
     Budget(what="station: first page after start", module="station_memory", key="first_page_s", limit=2, unit="s"),
+    Budget(what="first load from ready parts, the hub's work against packing afresh", module="first_load",
+           key="share_of_packing_afresh", limit=0.5, unit="×"),
     Budget(what="sweep of 1,000 due among 1,000,000 open, against 10,000 open", module="escalation_sweep",
            key="ratio", limit=2, unit="×"),
     Budget(what="500 stations waking at once, 100 events each: the last one verified", module="crowd",

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     boot_jitter_s: int = Field(
         default=120, ge=0, le=3600, description="station: first exchange after a start, at most so many seconds later"
     )
+    retention_months: int = Field(
+        default=24, ge=0, le=1200, description="after which superseded master data may be dropped; 0 keeps everything"
+    )
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=8421, ge=0, le=65535)
     web_workers: int = Field(default=2, ge=1, le=64)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, func, select
 
-from sync import bulk, epochs, erasing, incidents, peers, pending, reconciling, replacing, streams
+from sync import bulk, epochs, erasing, incidents, peers, pending, reconciling, replacing, runs, streams
 from sync.appending import store_signatures
 from sync.bundle import Bundle, Segment, decode_segment, encode_segment
 from sync.errors import BadSignature, ForkFound, MalformedEvent, NotGranted, OriginRevoked, SyncError, UnknownOrigin
@@ -145,7 +145,8 @@ class Accepter:
     def _first_difference(self, conn: Connection, traced: Traced, row: StreamRow, known: int) -> int:
         t, first = ledger_events.c, traced.segment.first
         query = select(t.seq, t.chain).where(t.stream_id == row.id, t.seq >= first, t.seq <= known).order_by(t.seq)
-        return next((seq for seq, chain in conn.execute(query) if chain != traced.chain_after(seq)), known)
+        ours = runs.with_dropped(conn.execute(query), runs.between(conn, row.id, first, known))
+        return next((event.seq for event in ours if event.chain != traced.chain_after(event.seq)), known)
 
     def _verify(self, traced: Traced, key: bytes, above: int) -> None:
         """Every signature that will be kept: we may have to pass it on."""

@@ -7,11 +7,11 @@ answered, so that an answer that comes late cannot put an older level in place o
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
-from sync import bulk
+from sync import bulk, runs
 from sync.events import Origin, Scope, Stream, from_us, to_us, within
 from sync.identity import Identity
 from sync.peers import Peer
@@ -21,13 +21,19 @@ from sync.tables import ledger_events, ledger_streams, sync_acknowledged
 _LEVEL: Final = func.coalesce(sync_acknowledged.c.seq, 0)
 # Per own stream: how many events lie above the peer's level, and when the first of them was recorded.
 _WAITING: Final = (
-    select(ledger_streams.c.scope, (ledger_streams.c.seq - _LEVEL).label("lacking"), ledger_events.c.received_us)
+    select(
+        ledger_streams.c.id,
+        ledger_streams.c.scope,
+        ledger_events.c.received_us,
+        _LEVEL.label("level"),
+        (ledger_streams.c.seq - _LEVEL).label("lacking"),
+    )
     .select_from(ledger_streams)
     .outerjoin(
         sync_acknowledged,
         and_(sync_acknowledged.c.stream_id == ledger_streams.c.id, sync_acknowledged.c.peer == bindparam("peer")),
     )
-    .join(
+    .outerjoin(
         ledger_events,
         and_(ledger_events.c.stream_id == ledger_streams.c.id, ledger_events.c.seq == _LEVEL + 1),
     )
@@ -96,8 +102,17 @@ def unsent(conn: Connection, identity: Identity, peer: Peer) -> Unsent:
         row for row in conn.execute(_WAITING, {"own": identity.node, "peer": peer.node})
         if within(row.scope, peer.read_scopes) or (peer.introduces and peer.is_meant_for(Scope(row.scope)))
     ]  # fmt: skip
-    oldest = min((row.received_us for row in rows), default=None)
+    oldest = min((_recorded_us(conn, row) for row in rows), default=None)
     return Unsent(sum(row.lacking for row in rows), None if oldest is None else from_us(oldest))
+
+
+def _recorded_us(conn: Connection, row: Any) -> int:
+    """When the first event above the peer's level was stored here, whether or not it was dropped since."""
+    if row.received_us is not None:
+        return int(row.received_us)
+    dropped = runs.find(conn, row.id, row.level + 1)
+    assert dropped is not None
+    return dropped.received_us
 
 
 def outgoing(conn: Connection, identity: Identity, known: Sequence[Peer]) -> dict[str, int]:

@@ -21,7 +21,8 @@ _M = TypeVar("_M", bound=wire._Message)
 class ExchangeReport:
     """What an exchange did. `verified`: both sides derived the same digest from what they hold at the end.
 
-    `reconciled` names streams of which two branches were made one.
+    `reconciled` names streams of which two branches were made one. `parts` of a snapshot came; `loading`: more are to
+    come, and soon.
     """
 
     pushed: int = 0
@@ -36,6 +37,8 @@ class ExchangeReport:
     refusals: list[SyncError] = field(default_factory=list)
     reconciled: list[str] = field(default_factory=list)
     blobs: LaneReport | None = None
+    parts: int = 0
+    loading: bool = False
 
 
 class Asker:
@@ -103,6 +106,8 @@ class Asker:
             return peers.next_counter(conn, self._peer.node)
 
 
-def pull_above(heads: Heads, budget: Budget) -> wire.Pull:
+def pull_above(heads: Heads, budget: Budget, *, snapshots: bool = False) -> wire.Pull:
     """The request for what lies above these heads."""
-    return wire.Pull(heads=wire.dump_heads(heads), raw_bytes=budget.raw_bytes, events=budget.events)
+    return wire.Pull(
+        heads=wire.dump_heads(heads), raw_bytes=budget.raw_bytes, events=budget.events, snapshots=snapshots
+    )  # fmt: skip

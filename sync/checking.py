@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from sync import peers, streams
+from sync import peers, retention, runs, streams
 from sync.errors import SyncError
 from sync.events import chain_next, chain_start, check_header, event_id
 from sync.identity import Identity, position_statement, verify
@@ -37,7 +37,7 @@ def _check_stream(conn: Connection, identity: Identity, sealer: Sealer, row: Str
     signatures = _signatures(conn, row)
     key = peers.known_key(conn, identity, row.stream.origin.node)
     chain, expected = chain_start(row.stream), 1
-    for event in _events(conn, row):
+    for event in runs.with_dropped(_events(conn, row), _dropped(conn, row)):
         if event.seq != expected:
             yield Problem(name, expected, "missing")
             return
@@ -53,6 +53,8 @@ def _check_stream(conn: Connection, identity: Identity, sealer: Sealer, row: Str
         expected += 1
     if (row.seq, row.chain) != (expected - 1, chain):
         yield Problem(name, row.seq, "head")
+    if (horizon := retention.horizon(conn, row.id)) is not None and not retention.stands(conn, row, horizon):
+        yield Problem(name, horizon.seq, "horizon")
 
 
 def _fault(event: Any, sealer: Sealer) -> tuple[str | None, bytes]:
@@ -82,6 +84,14 @@ def _signatures(conn: Connection, row: StreamRow) -> dict[int, bytes]:
     s = ledger_signatures.c
     query = select(s.seq, s.signature).where(s.stream_id == row.id)
     return {found.seq: found.signature for found in conn.execute(query)}
+
+
+def _dropped(conn: Connection, row: StreamRow) -> Iterator[runs.Dropped]:
+    """Dropped events as far as their runs can be read; what a damaged one held is then missing."""
+    try:
+        yield from runs.everything(conn, row.id)
+    except SyncError:
+        return
 
 
 def _events(conn: Connection, row: StreamRow) -> Iterator[Any]:

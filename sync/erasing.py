@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Executable, bindparam, delete, func, select, update
 
-from sync import bulk, incidents
+from sync import bulk, incidents, retention
 from sync.bundle import Segment, decode_segment
 from sync.errors import MalformedEvent
 from sync.events import to_us
@@ -33,6 +33,8 @@ def erase(conn: Connection, sealer: Sealer, event_ids: Sequence[str], now: datet
         place = (t.c.stream_id == bindparam("at_stream"), t.c.seq == bindparam("at_seq"))
         statement = update(t).where(*place).values(salt=None, body=None, body_digest=bindparam("left"))
         conn.execute(statement, emptied)
+        for row in rows:
+            retention.forget_parts(conn, row.stream_id, row.seq, row.seq)
     _purge_waiting(conn, frozenset(names))
     return len(emptied)
 

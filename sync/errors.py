@@ -32,7 +32,10 @@ SyncError
 │   ├── ForkFound              same number, different content
 │   ├── UnknownOrigin          no key to check the stream with
 │   ├── OriginRevoked          signed after the key was withdrawn
-│   └── MalformedEvent         an event's header cannot be read or breaks the rules of its stream
+│   ├── MalformedEvent         an event's header cannot be read or breaks the rules of its stream
+│   ├── SnapshotDiffers        what was derived from a snapshot is not what its holder signed
+│   ├── FirstLoad              nothing failed: the history is coming in parts
+│   └── BelowHorizon           nothing failed: the same, as this node was away for longer than all is kept
 ├── StickError             a memory stick, or what lies on it
 │   ├── StickUnusable          the folder cannot be read or written, or went away
 │   ├── StickReadOnly          nothing can be written there
@@ -319,6 +322,30 @@ class MalformedEvent(StreamError):
 
     code = "malformed_event"
     hint = "The rest goes on. Tell the hub which software version recorded it."
+
+
+class SnapshotDiffers(StreamError):
+    """What was derived from a snapshot is not what its holder signed."""
+
+    code = "snapshot_differs"
+    retry = True
+    hint = "Nothing of it was stored. The next exchange goes on event by event; if this lasts, check the hub's ledger."
+
+
+class FirstLoad(StreamError):
+    """The history of this node's scopes is coming in parts."""
+
+    code = "first_load"
+    retry = True
+    hint = "Nothing to do: recording goes on meanwhile. A memory stick is faster on a very slow line."
+
+
+class BelowHorizon(StreamError):
+    """This node was away for longer than everything is kept, and is being brought up to date by a snapshot."""
+
+    code = "below_horizon"
+    retry = True
+    hint = "Nothing to do: what it recorded meanwhile is kept and sent. A memory stick is faster on a very slow line."
 
 
 class StickError(SyncError):

@@ -12,7 +12,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, blob_lane, bundle, peers, receipts, wire
+from sync import acknowledged, blob_lane, bundle, loading, peers, receipts, wire
+from sync.accepting import Accepted
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.enrolment import Enrolled, enrol, issue_code
 from sync.errors import (
@@ -30,6 +31,7 @@ from sync.errors import (
 )
 from sync.events import Origin, Scope, Stream, parse_scope, to_us, within
 from sync.forks import Forks
+from sync.loading import Loading
 from sync.pace import Pace
 from sync.packing import Packed
 from sync.peers import Peer
@@ -74,6 +76,9 @@ class _Conversation:
         self._pace = Pace.resume(replica.limits, self._peer.batch_bytes)
         self._asker = Asker(replica, self._peer, transport, self._report)
         self._forks = Forks(replica, self._peer, self._asker, self._pace, self._report, self._push, self._refuse)
+        self._loading = Loading(
+            replica, self._peer, self._asker, self._report, self._stopped, self._note_outcome, monotonic
+        )  # fmt: skip
 
     def run(self) -> ExchangeReport:
         report, limits = self._report, self._replica.limits
@@ -96,7 +101,7 @@ class _Conversation:
     @property
     def _is_over(self) -> bool:
         """Whether this exchange has had its time: on a slow line others want the line, and the worker, as well."""
-        return self._monotonic() > self._ends_at
+        return self._loading.has_had_its_time or self._monotonic() > self._ends_at
 
     def _carry(self, theirs: Heads, held: list[wire.HeldEntry]) -> bool:
         """Pull and push by turns; whether the peer holds more for it.
@@ -170,6 +175,8 @@ class _Conversation:
         replica, peer, now = self._replica, self._peer, self._replica.now()
         with replica.engine.begin() as conn:
             acknowledged.acknowledge(conn, peer.node, stated, counter, now)
+            if answer.equal:
+                loading.settle(conn, peer.node, now)
             if answer.receipt is not None:
                 receipts.keep(conn, peer, replica.identity.node, answer.receipt, now)
             unsent = acknowledged.unsent(conn, replica.identity, peer)
@@ -294,26 +301,32 @@ class _Conversation:
     # --- pull --------------------------------------------------------------------------------------------------
 
     def _pulls(self, theirs: Heads) -> Iterator[bool]:
-        """Pull what we lack of what the peer stated; after each bundle that brought us on, False: nothing was sent."""
-        while not self._round_is_over and self._lacking(theirs):
-            data = self._pull(theirs)
-            if data is None or not self._take_in(data):
+        """Pull what we lack of what the peer stated; after each step that brought us on, False: nothing was sent."""
+        while not self._round_is_over and not self._is_over and self._lacking(theirs):
+            self._loading.resume()
+            if self._loading.take_part():
+                yield False
+                continue
+            answer = self._pull(theirs)
+            if answer.bundle is None and answer.reseed:
+                self._loading.begin(answer.reseed)
+            elif answer.bundle is None or not self._take_in(answer.bundle):
                 return
             yield False
 
-    def _pull(self, theirs: Heads) -> bytes | None:
-        """The next bundle. A line that is slow this way, too, is asked for less at once."""
+    def _pull(self, theirs: Heads) -> wire.PullAnswer:
+        """The next bundle, or why a snapshot is better. A line that is slow this way is asked for less at once."""
         began, before = self._monotonic(), self._pace.raw_bytes
         try:
-            data = self._asker.plainly("pull", self._pull_request(theirs), wire.PullAnswer).bundle
+            answer = self._asker.plainly("pull", self._pull_request(theirs), wire.PullAnswer)
         except LinkError:
             self._slower(before)
             raise
-        if data is not None:
-            self._pace.took(self._monotonic() - began, _raw_bytes(data))
+        if answer.bundle is not None:
+            self._pace.took(self._monotonic() - began, _raw_bytes(answer.bundle))
         if self._pace.raw_bytes != before:
             self._remember_pace()
-        return data
+        return answer
 
     def _lacking(self, theirs: Heads) -> bool:
         ours = self._shared_heads()
@@ -327,7 +340,7 @@ class _Conversation:
         """Our heads. Streams that stopped are stated as the peer has them, so that they do not fill every answer."""
         ours = self._shared_heads()
         ours |= {stream: head for stream, head in theirs.items() if self._stopped(stream)}
-        return pull_above(ours, self._pace.budget)
+        return pull_above(ours, self._pace.budget, snapshots=self._loading.wanted)
 
     def _take_in(self, data: bytes) -> bool:
         """Store a pulled bundle; whether that brought us on, be it by setting a stream aside."""
@@ -338,6 +351,10 @@ class _Conversation:
             raise AnswerCut(cause=error.code) from error
         with replica.engine.begin() as conn:
             outcome = replica.ledger.accept(conn, unpacked, peer)
+        return self._note_outcome(outcome)
+
+    def _note_outcome(self, outcome: Accepted) -> bool:
+        """Whether what came brought us on."""
         self._report.pulled += outcome.stored
         newly = [self._refuse(refusal) for refusal in outcome.refusals]
         contested = set(outcome.contested) - self._forks.contested

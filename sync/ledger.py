@@ -4,14 +4,14 @@ Every method takes an open connection; the caller owns the transaction, so a fac
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from hashlib import sha256
 
 from sqlalchemy import BigInteger, Connection, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from sync import acknowledged, bulk, checking, erasing, incidents, pending, positions, stored, streams
+from sync import acknowledged, bulk, checking, erasing, incidents, pending, positions, retention, stored, streams
 from sync.accepting import Accepted, Accepter
 from sync.acknowledged import Unsent
 from sync.appending import Appender
@@ -58,6 +58,17 @@ class Ledger:
     def erase(self, conn: Connection, event_ids: Sequence[str]) -> int:
         """Empty the bodies of these events wherever they stand here; the number emptied. The chains still verify."""
         return erasing.erase(conn, self._sealer, event_ids, self._now())
+
+    def drop(self, conn: Connection, stream: Stream, seqs: Collection[int]) -> int:
+        """Reduce events that count no more to what the chain covers of them; how many. The chain still verifies.
+
+        Their subjects are read without them from now on, here and wherever the stream is passed on to.
+        """
+        return retention.drop(conn, self._sealer, stream, seqs, self._now())
+
+    def horizons(self, conn: Connection) -> Heads:
+        """Up to where streams were shortened here."""
+        return retention.horizons(conn)
 
     # --- streams of others -------------------------------------------------------------------------------------
 

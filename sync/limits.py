@@ -20,6 +20,8 @@ STICK_CONTENTS_MAX: Final = 250
 STICK_STANDINGS_MAX: Final = 10_000
 # Of attached content: 16 s on a line of 64 kbit/s, so that records never wait longer for one chunk. Part of the format.
 CHUNK_BYTES: Final = 128 * 1024
+# In one snapshot's manifest; what is beyond is in the next one.
+SNAPSHOT_PARTS_MAX: Final = 10_000
 BLOB_BYTES_MAX: Final = 64 * MIB
 
 
@@ -47,3 +49,11 @@ class Limits:
     # Attached content on a stick, per direction; and what it leaves free there for records.
     stick_blob_bytes: int = 1024 * MIB
     stick_free_min: int = 32 * MIB
+    # Snapshots: whoever lacks this many events gets one. No part reaches over a multiple of `snapshot_block_events`
+    # (itself a multiple of a milestone), so all get the same parts; one of about 200 KiB is 25 s on 64 kbit/s.
+    snapshot_events_min: int = 4096
+    snapshot_block_events: int = 1024
+    snapshot_part_raw_bytes: int = 1 * MIB
+    snapshot_blocks_at_once: int = 256  # packed for one request; the rest is in the next manifest
+    snapshot_cache_bytes: int = 256 * MIB
+    snapshot_s: float = 20.0  # then parts make room for what else this node has to do, and go on soon

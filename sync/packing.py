@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from sync import epochs, peers, streams
+from sync import epochs, peers, runs, streams
 from sync.bundle import BundleHeader, Segment, encode_segment, frame_segment, seal_bundle
 from sync.events import chain_start, to_us
 from sync.identity import Identity, position_statement
@@ -166,14 +166,21 @@ def chain_at(conn: Connection, row: StreamRow, seq: int) -> bytes:
         return chain_start(row.stream)
     if seq == row.seq:
         return row.chain
-    return bytes(conn.execute(_CHAIN, {"of_stream": row.id, "at": seq}).scalar_one())
+    chain = conn.execute(_CHAIN, {"of_stream": row.id, "at": seq}).scalar()
+    if chain is None:
+        dropped = runs.find(conn, row.id, seq)
+        assert dropped is not None, f"{row.stream} lacks number {seq}"
+        chain = dropped.chain
+    return bytes(chain)
 
 
 def _rows(conn: Connection, row: StreamRow, part: Range) -> Iterator[Any]:
     first = part.first
     while first <= part.last:
         last = min(first + _PAGE_EVENTS - 1, part.last)
-        page = conn.execute(_PAGE, {"of_stream": row.id, "first": first, "last": last}).all()
+        page: Sequence[Any] = conn.execute(_PAGE, {"of_stream": row.id, "first": first, "last": last}).all()
+        if len(page) < last - first + 1:
+            page = list(runs.with_dropped(page, runs.between(conn, row.id, first, last)))
         yield from page
         if len(page) < last - first + 1:
             return

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, exists, or_, select
 
-from sync import bulk, epochs, erasing, incidents, pending, streams
+from sync import bulk, epochs, erasing, incidents, pending, retention, runs, streams
 from sync.appending import MILESTONE_EVENTS
 from sync.bundle import Segment, decode_segment, encode_segment
 from sync.errors import ForkFound
@@ -223,7 +223,8 @@ def yield_to(
 def _own_branch(conn: Connection, sealer: Sealer, row: StreamRow, common: int) -> list[Kept]:
     columns = (_E.seq, _E.event_id, _E.subject, _E.lamport, _E.header, _E.salt, _E.body, _E.body_digest, _E.received_us)
     query = select(*columns).where(_E.stream_id == row.id, _E.seq > common).order_by(_E.seq)
-    return [_kept(found, sealer) for found in conn.execute(query)]
+    dropped = runs.between(conn, row.id, common + 1, row.seq)
+    return [_kept(found, sealer) for found in runs.with_dropped(conn.execute(query), dropped)]
 
 
 def _kept(found: Any, sealer: Sealer) -> Kept:
@@ -237,12 +238,19 @@ def _kept(found: Any, sealer: Sealer) -> Kept:
 def _cut(conn: Connection, row: StreamRow, common: int) -> None:
     """Leave the stream as it was at `common`, together with claims and signatures above."""
     chain = chain_at(conn, row, common)
-    lamport = select(_E.lamport).where(_E.stream_id == row.id, _E.seq == common)
-    row.lamport = conn.execute(lamport).scalar() or 0
+    row.lamport = _lamport_at(conn, row, common)
     for table in (ledger_events, ledger_signatures, ledger_once):
         conn.execute(delete(table).where(table.c.stream_id == row.id, table.c.seq > common))
+    retention.cut(conn, row, common)
     row.seq, row.chain = common, chain
     streams.save(conn, row)
+
+
+def _lamport_at(conn: Connection, row: StreamRow, seq: int) -> int:
+    lamport = conn.execute(select(_E.lamport).where(_E.stream_id == row.id, _E.seq == seq)).scalar()
+    if lamport is None and (dropped := runs.find(conn, row.id, seq)) is not None:
+        lamport = dropped.lamport
+    return lamport or 0
 
 
 def _keep_evidence(conn: Connection, packer: Packer, row: StreamRow, common: int, sender: str, now: datetime) -> None:
@@ -256,11 +264,12 @@ def _keep_evidence(conn: Connection, packer: Packer, row: StreamRow, common: int
 
 
 def _held_among(conn: Connection, names: Sequence[bytes]) -> frozenset[bytes]:
-    return frozenset(
+    living = frozenset(
         bytes(name)
         for part in bulk.chunks(sorted(names))
         for name in conn.execute(select(_E.event_id).where(_E.event_id.in_(part))).scalars()
     )
+    return living | runs.ids_among(conn, frozenset(names) - living)
 
 
 def _pieces_of(stream: Stream) -> Any:

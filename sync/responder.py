@@ -13,12 +13,24 @@ from sync import acknowledged, bundle, enrolment, peers, reconciling, wire
 from sync.admission import Admission
 from sync.blob_answers import BlobAnswers
 from sync.bundle import Bundle, encode_segment
-from sync.errors import Malformed, NotGranted, PeerRevoked, SyncError, TooLarge, UnknownVerb, WrongRecipient
+from sync.errors import (
+    BelowHorizon,
+    FirstLoad,
+    Malformed,
+    NotGranted,
+    PeerRevoked,
+    StreamError,
+    SyncError,
+    TooLarge,
+    UnknownVerb,
+    WrongRecipient,
+)
 from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.packing import Budget
 from sync.peers import Peer
 from sync.positions import behind, digest
 from sync.replica import NodeInfo, Replica
+from sync.snapshots import Snapshots
 from sync.wire import Envelope
 
 _CHUNK_BYTES: Final = 256 * 1024
@@ -56,6 +68,8 @@ class Responder:
         self._blobs = None if replica.blobs is None else BlobAnswers(replica.blobs)
         self._blob_verbs = {} if self._blobs is None else self._blobs.verbs
         self._answers |= self._blob_verbs
+        self._snapshots = Snapshots(replica)
+        self._answers |= self._snapshots.verbs
 
     def answer(self, verb: str, body: bytes | Readable) -> bytes:
         """The answer to one request. Raises `SyncError`, and nothing else for whatever a peer may send."""
@@ -191,9 +205,21 @@ class Responder:
             raw_bytes=max(limits.batch_raw_bytes_min, min(asked.raw_bytes, limits.batch_raw_bytes)),
             events=max(1, min(asked.events, limits.batch_events)),
         )
-        packed = replica.ledger.pack(conn, lacking, budget, peer.node)
         peers.record_contact(conn, peer.node, last_contact_us=to_us(replica.now()))
+        reseed = self._snapshots.reseed(conn, lacking) if asked.snapshots else None
+        if reseed is not None:
+            self._note_reseed(conn, peer, reseed.why)
+        if reseed is not None and reseed.worthwhile:
+            horizons = wire.dump_heads(reseed.horizons)
+            return wire.encode(wire.PullAnswer(bundle=None, reseed=reseed.why.code, horizons=horizons))
+        packed = replica.ledger.pack(conn, lacking, budget, peer.node)
         return wire.encode(wire.PullAnswer(bundle=packed.data if packed else None))
+
+    def _note_reseed(self, conn: Connection, peer: Peer, why: StreamError) -> None:
+        """So that the board can say it; a refusal that is known stands, since somebody has to do something about it."""
+        known = peers.find_contact(conn, peer.node).last_error_code
+        if known in (None, FirstLoad.code, BelowHorizon.code):
+            peers.record_error(conn, peer.node, why, self._replica.now())
 
     def _probe(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
         asked = wire.decode(envelope.payload, wire.Probe)

@@ -181,6 +181,31 @@ ledger_erasures = Table(
     Index("ledger_erasures_number", "number"),
 )
 
+# How far a stream was shortened here: at or below `seq` superseded events may lie as their leaves alone. `chain` is the
+# chain there, so that whoever is told of the horizon can compare. Decision 0020.
+ledger_horizons = Table(
+    "ledger_horizons",
+    metadata,
+    Column("stream_id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("moved_us", BigInteger, nullable=False),
+)
+
+# Events that were dropped, in runs without gaps. `leaves` is what the chain covers of each (header and body digest), as
+# `runs` packs it; `base` is the chain before the first. With them the stream's chain is still derived end to end.
+ledger_runs = Table(
+    "ledger_runs",
+    metadata,
+    Column("stream_id", Integer, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("base", LargeBinary, nullable=False),
+    Column("received_us", BigInteger, nullable=False),
+    Column("leaves", LargeBinary, nullable=False),
+    Index("ledger_runs_last", "stream_id", "last"),
+)
+
 # Keys of nodes whose streams pass through a third one; the hub introduces them.
 ledger_keys = Table(
     "ledger_keys",
@@ -340,4 +365,41 @@ blob_lanes = Table(
     Column("more", Boolean, nullable=False),
     Column("error_code", Text),
     Column("error_us", BigInteger),
+)
+
+
+# --- snapshots -------------------------------------------------------------------------------------------------
+
+# Parts of snapshots, ready to be sent: a cache, made anew when a part is lacking. Each is the bundle of one stream's
+# events `first` to `last`, sealed to this node's own key, because citizens' words may be in it. They lie in the
+# database so that all processes and machines of a hub share them, and so that a part goes in the transaction that
+# erases or drops one of its events.
+snapshot_parts = Table(
+    "snapshot_parts",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("stream_id", Integer, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("used_us", BigInteger, nullable=False),
+    UniqueConstraint("stream_id", "first", name="snapshot_parts_place"),
+)
+
+# The snapshot that is being taken from a peer, or was last: its signed manifest and why it was needed. `done` counts
+# the parts that are in the ledger. `refused` names what was wrong with it; then streams are pulled event by event.
+snapshot_loads = Table(
+    "snapshot_loads",
+    metadata,
+    Column("peer", _TEXT, primary_key=True),
+    Column("reason", _TEXT, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("begun_us", BigInteger, nullable=False),
+    Column("ended_us", BigInteger),
+    Column("refused", _TEXT),
 )

@@ -24,6 +24,7 @@ from sync.limits import (
     BUNDLE_SEGMENTS_MAX,
     CHUNK_BYTES,
     HEADS_MAX,
+    SNAPSHOT_PARTS_MAX,
     STICK_CHUNKS_MAX,
     STICK_CONTENTS_MAX,
     STICK_FILES_MAX,
@@ -154,17 +155,23 @@ class PushAnswer(_Message, frozen=True, array_like=True, kw_only=True):
 
 
 class Pull(_Message, frozen=True, array_like=True, kw_only=True):
-    """Asks for what lies above these heads, in one bundle of about this size."""
+    """Asks for what lies above these heads, in one bundle of about this size; `snapshots`: or be told to take one."""
 
     heads: HeadList
     raw_bytes: Count
     events: Count
+    snapshots: bool = False
 
 
 class PullAnswer(_Message, frozen=True, array_like=True, kw_only=True):
-    """One bundle, or None when there is nothing (more)."""
+    """One bundle, or None when there is nothing (more), or when a snapshot is to be taken first: `reseed` says why.
+
+    `horizons` of the streams of which the asking side holds less than was kept in full.
+    """
 
     bundle: bytes | None
+    reseed: Text64 = ""
+    horizons: HeadList = []
 
 
 class Probe(_Message, frozen=True, array_like=True, kw_only=True):
@@ -262,6 +269,60 @@ class ChunkGetAnswer(_Message, frozen=True, array_like=True, kw_only=True):
     """The chunk, or None when it is not here (any more) or not the asking side's to have."""
 
     data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)] | None
+
+
+class Snapshot(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for a snapshot of what the asking side may read above these heads."""
+
+    heads: HeadList
+
+
+class SnapshotPart(_Message, frozen=True, array_like=True, kw_only=True):
+    """One part: a bundle of one stream's events `first` to `last`, named by its SHA-256. `chain`: after the last."""
+
+    digest: Digest
+    bytes: Count
+    node: Hex16
+    epoch: Hex16
+    scope: ScopeText
+    first: Annotated[int, Meta(ge=1)]
+    last: Annotated[int, Meta(ge=1)]
+    chain: Digest
+
+
+class SnapshotManifest(_Message, frozen=True, array_like=True, kw_only=True):
+    """What a holder states to hold: per stream how far its parts lead, the horizon it was shortened to, and the parts.
+
+    Signed by itself, so that it proves something also when it is read days after it was asked for.
+    """
+
+    holder: Hex16
+    holder_epoch: Hex16
+    at_us: int
+    heads: HeadList
+    horizons: HeadList
+    parts: Annotated[list[SnapshotPart], Meta(max_length=SNAPSHOT_PARTS_MAX)]
+    format: int = FORMAT
+
+
+class SnapshotAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """A `SnapshotManifest`'s bytes with the holder's signature; `wait_s`: the parts are being made, ask again then."""
+
+    manifest: bytes
+    signature: Signature
+    wait_s: Count = 0
+
+
+class PartGet(_Message, frozen=True, array_like=True, kw_only=True):
+    """Asks for one part."""
+
+    digest: Digest
+
+
+class PartAnswer(_Message, frozen=True, array_like=True, kw_only=True):
+    """The part, or None when it is not here (any more) or not the asking side's to have: ask for a new manifest."""
+
+    data: bytes | None
 
 
 class Receipt(_Message, frozen=True, array_like=True, kw_only=True):
@@ -409,6 +470,17 @@ def open_receipt(signed: SignedReceipt, public_key: bytes) -> Receipt:
     """The receipt, if the holder's key signed it. Raises `BadSignature` or `Malformed`."""
     verify(public_key, signed.signature, statement("receipt", signed.receipt))
     return decode(signed.receipt, Receipt)
+
+
+def sign_snapshot(identity: Identity, manifest: SnapshotManifest, wait_s: int = 0) -> SnapshotAnswer:
+    data = _encode(manifest)
+    return SnapshotAnswer(manifest=data, signature=identity.sign(statement("snapshot", data)), wait_s=wait_s)
+
+
+def open_snapshot(manifest: bytes, signature: bytes, public_key: bytes) -> SnapshotManifest:
+    """The manifest, if the holder's key signed it. Raises `BadSignature` or `Malformed`."""
+    verify(public_key, signature, statement("snapshot", manifest))
+    return decode(manifest, SnapshotManifest)
 
 
 def _statement(domain: str, head: bytes, payload: bytes) -> bytes:

@@ -14,8 +14,9 @@ def sweep(node: Node) -> Worked:
         return Worked()
     return Worked(
         count=report.pushed + report.pulled, outcome="verified" if report.verified else "unequal",
-        # Photos of a whole reception day go on at once, each time behind whatever was recorded meanwhile.
-        rings=(jobs.EXCHANGE,) if report.blobs and report.blobs.more else (),
+        # Photos of a whole reception day and the parts of a history go on at once, each time behind whatever was
+        # recorded meanwhile; between two looks what came is folded.
+        rings=(jobs.EXCHANGE,) if report.loading or (report.blobs and report.blobs.more) else (),
     )  # fmt: skip
 
 

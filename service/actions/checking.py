@@ -51,6 +51,7 @@ def status(node: Node) -> dict[str, Any]:
             "epoch": epochs.current(connection, node.identity).epoch,
             "now": node.now().isoformat(),
             "streams": {str(s): p.seq for s, p in node.ledger.heads(connection, [node.town_scope]).items()},
+            "horizons": {str(s): p.seq for s, p in node.ledger.horizons(connection).items()},
             "pending_subjects": node.ledger.pending_count(connection),
             "quarantined": len(node.ledger.quarantined(connection)),
             "unrecognised": unrecognised.count(connection),

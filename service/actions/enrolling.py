@@ -106,8 +106,10 @@ def _remember(node: Node, enrolled: Enrolled, address: str) -> None:
 
 
 def _first_exchange(node: Node) -> None:
-    """Fetch the town's data at once; if the line drops now, the sweep fetches them later."""
+    """Fetch the town's data at once; if the line drops now, or much is to come, the sweep fetches them later."""
     try:
-        exchange_now(node)
+        report = exchange_now(node)
     except LinkError:
         return
+    if report.loading:
+        node.jobs.request(jobs.EXCHANGE)

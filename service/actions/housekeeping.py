@@ -1,7 +1,7 @@
 """Housekeeping: bookkeeping stays small, disk and database are looked at, and jobs leave a line when they ran.
 
-Nothing here touches a fact. What it removes are leavings (used codes, old receipts), what it writes are notes about
-this node that the sync page and `/readyz` show.
+What it removes are leavings (used codes, old receipts) and, once a day, statements that were replaced long ago
+(`retaining`); what it writes are notes about this node that the sync page and `/readyz` show.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Delete, delete, func, select, text, update
 
 from config import jobs
 from config.settings import NodeRole
-from service.actions import awaiting
+from service.actions import awaiting, retaining
 from service.actions.checking import FREE_DISK_MIN
 from service.node import Node
 from service.store import database, node_facts
@@ -60,6 +60,7 @@ def sweep(node: Node) -> Kept:
         removed += _forget_receipts(connection)
         _drop_expired_keys(connection, node.now())
         removed += _look_after_attachments(node, connection)
+    removed += retaining.shorten_if_due(node)
     _look_at_database(node)
     return Kept(removed=removed, warnings=health(node).warnings)
 

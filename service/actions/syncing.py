@@ -26,11 +26,12 @@ from service.domain.refusals import Refused
 from service.node import Node
 from service.store.database import storage_problem
 from service.store.unit import Unit
-from sync import acknowledged, peers, receipts
+from sync import acknowledged, loading, peers, receipts
 from sync.blob_lane import LaneReport
 from sync.errors import LinkError, SyncError
 from sync.exchange import ExchangeReport, NodeInfo, Replica, exchange
 from sync.limits import Limits
+from sync.loading import Load
 from sync.peers import Contact, Peer
 from sync.positions import check_code
 from sync.transport import HttpTransport
@@ -53,7 +54,7 @@ class SyncState:
 
     `reason` is the code of the error that blocks, "" when there is none; `why` says in any case why it is not verified.
     `blocked` are the error's particulars. `next_at`: when it is tried by itself, None when nothing is in the way, or
-    when nothing is ever tried (`why` "stick_only").
+    when nothing is ever tried (`why` "stick_only"). `load`: the history that is coming in parts, mostly None.
     """
 
     hub: str
@@ -72,6 +73,7 @@ class SyncState:
     clock_offset_s: float | None
     pending: int
     quarantined: int
+    load: Load | None = None
 
 
 def replica(node: Node) -> Replica:
@@ -127,7 +129,7 @@ def exchange_now(node: Node) -> ExchangeReport:
     if report.reconciled or report.pulled:
         doubting.announce(node)
     log.info("exchange.done", pushed=report.pushed, pulled=report.pulled, verified=report.verified,
-             sent=report.bytes_sent, received=report.bytes_received)  # fmt: skip
+             sent=report.bytes_sent, received=report.bytes_received, parts=report.parts)  # fmt: skip
     if report.blobs is not None:
         _tell_of_attachments(report.blobs)
     return report
@@ -175,6 +177,7 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
         stick_written_at=contact.stick_written_at, stick_read_at=contact.stick_read_at,
         clock_offset_s=contact.offset_s, pending=node.ledger.pending_count(connection),
         quarantined=len(node.ledger.quarantined(connection)),
+        load=loading.under_way(connection, hub.node),
     )  # fmt: skip
 
 

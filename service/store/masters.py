@@ -8,7 +8,7 @@ here and starts to count after the upgrade.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -20,19 +20,13 @@ from service.domain.quarantine import Impossible
 from service.domain.town import Town, build_town
 from service.store import codec
 from service.store.tables import masters
-from sync.events import Event
+from sync.events import Event, Scope
 
 log = structlog.get_logger(__name__)
 
 KINDS = frozenset(
     {"town", "area", "station", "unit", "deputy", "category", "reason", "calendar", "policy", "node", "coverage"}
 )
-
-_KEYS: dict[type[f.Fact], Callable[[Any], str]] = {
-    f.StationPosted: lambda fact: f"{fact.post}:{fact.person_name}",
-    f.CalendarDaySet: lambda fact: fact.day.isoformat(),
-    f.PolicyStated: lambda fact: fact.effective_from.isoformat(),
-}
 
 
 def row_of(subject: str, events: Iterable[Event]) -> dict[str, Any]:
@@ -43,10 +37,11 @@ def row_of(subject: str, events: Iterable[Event]) -> dict[str, Any]:
         if event.body is None or event.kind.startswith("record."):
             continue
         fact = codec.decode(event.kind, event.version, event.body)
-        key = _key(event, fact)
-        newest[(event.kind, key)] = (event.kind, event.version, b64encode(event.body).decode("ascii"))
+        place = (event.kind, _key(event, fact))
+        newest.pop(place, None)  # in the order of those that count: what they replaced leaves no trace
+        newest[place] = (event.kind, event.version, b64encode(event.body).decode("ascii"))
         if fact is not None:
-            facts[(event.kind, key)] = fact
+            facts[place] = fact
     _try_on(facts.values())
     return {
         "subject": subject,
@@ -67,8 +62,47 @@ def _key(event: Event, fact: f.Fact | None) -> str:
     """What a newer fact of the same key replaces. Who cannot read a fact cannot tell, and keeps them all."""
     if fact is None:
         return event.event_id
-    key_of = _KEYS.get(type(fact))
-    return "" if key_of is None else key_of(fact)
+    return stated_key(fact)
+
+
+def stated_key(fact: f.Fact) -> str:
+    """What a statement is about, within its subject."""
+    return ":".join(str(getattr(fact, name)) for name in fact.STATES or ())
+
+
+def superseded(events: Sequence[Event]) -> list[Event]:
+    """Which of a subject's events, in their order, no fold looks at any more.
+
+    A statement goes by a later one of its kind, about the same, in the same scope: whoever holds the stream of one may
+    hold that of the other. So do leaves of statements, as there is nothing in them. None goes of a subject that people
+    have judged, since their decisions name events; none when nothing of the subject would be left; none that this
+    program cannot read.
+    """
+    judged = any(event.kind.startswith("record.") for event in events)
+    if judged or all(event.body is None for event in events):
+        return []
+    stated: set[tuple[Scope, str, str]] = set()
+    gone: list[Event] = []
+    for event in reversed(events):
+        shape = f.shape(event.kind)
+        if shape is None or shape.STATES is None:
+            continue
+        if event.body is None:
+            gone.append(event)
+        elif (fact := _read(event)) is not None:
+            about = (event.stream.scope, event.kind, stated_key(fact))
+            if about in stated:
+                gone.append(event)
+            stated.add(about)
+    return gone
+
+
+def _read(event: Event) -> f.Fact | None:
+    assert event.body is not None
+    try:
+        return codec.decode(event.kind, event.version, event.body)
+    except codec.UnreadableFact:
+        return None
 
 
 def load_town(connection: Connection) -> Town:

@@ -125,6 +125,9 @@ _OWN = {
         "too_large": N_("单次内容过大,该站会自动分批重发。"),
         "format_unsupported": N_("该站软件版本较新,请先更新枢纽软件。"),
         "peer_revoked": N_("该站的接入资格已收回。"),
+        "first_load": N_("该站正在第一次下载历史记录,可以照常登记,不用处理。线路很慢时可以用U盘带去。"),
+        "below_horizon": N_("该站离线超过保留期限,正在重新下载数据;它没有送出的记录会照常送到,不用处理。"),
+        "snapshot_differs": N_("该站下载的历史记录核对不符,没有存入,会改为逐条下载。若反复出现,请运行 lianxin check。"),
     },
     # Why a record could not be taken in, and what brings it back without anybody's doing.
     "aside": {

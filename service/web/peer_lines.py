@@ -15,9 +15,11 @@ from service.store import unrecognised
 from service.web import sync_reasons, words
 from service.web.desk import Look
 from sync import peer_epochs, streams
-from sync.errors import LinkError, by_code
+from sync.errors import BelowHorizon, FirstLoad, LinkError, by_code
 from sync.peers import Contact, Peer
 from sync.positions import check_code
+
+CALM = (FirstLoad.code, BelowHorizon.code)  # nothing failed, and nobody need do anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,9 @@ class PeerLine:
 
     @property
     def alarming(self) -> bool:
-        """Trouble of the line passes by itself; anything else that has a name is for a person."""
-        return self.state in ("silent", "never", "copied") or bool(self.code and not _passes(self.code))
+        """Trouble of the line passes by itself, a long load is none; anything else that has a name is for a person."""
+        named = self.code and self.code not in CALM and not _passes(self.code)
+        return self.state in ("silent", "never", "copied") or bool(named)
 
     @property
     def age_days(self) -> int:

@@ -28,6 +28,16 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
         N_("本机没有设置乡镇服务器的地址,只能用U盘往来。"),
         N_("请用U盘把记录带到乡镇,再把答复带回来。"),
     ),
+    # The history that comes in parts.
+    "first_load": (N_("正在第一次下载历史记录。"), N_("可以照常登记,不用操作。线路很慢时也可以请乡镇用U盘带来。")),
+    "below_horizon": (
+        N_("本机离线时间较长,正在重新下载乡镇数据。"),
+        N_("不用操作。本站的记录都在,会照常送出。"),
+    ),
+    "snapshot_differs": (
+        N_("下载的历史记录核对不符,没有存入。"),
+        N_("系统会改为逐条下载;若反复出现请联系乡镇管理员。"),
+    ),
     # The line.
     "sync": (N_("同步没有完成。"), _TELL_HUB),
     "link": (N_("线路中断。"), _BY_ITSELF),

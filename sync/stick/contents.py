@@ -14,14 +14,13 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from sync import wire
+from sync import age, wire
 from sync.blob_answers import offer_of, standing_of
 from sync.blobs import LACKING, Blob, BlobState, BlobStore
 from sync.errors import BlobErased, BlobNotReferred, NoSpace, SyncError, TooLarge
 from sync.limits import CHUNK_BYTES, MIB, STICK_CHUNKS_MAX, STICK_CONTENTS_MAX, STICK_STANDINGS_MAX
 from sync.peers import Peer
 from sync.replica import Replica
-from sync.stick import age
 from sync.stick.folder import free_bytes, read_announced, read_intact, remove
 from sync.wire import StickContent, StickManifest, StickPack
 

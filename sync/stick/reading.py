@@ -10,12 +10,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, bundle, peers, receipts, wire
+from sync import acknowledged, age, bundle, loading, peers, receipts, wire
 from sync.errors import (
     ForkFound,
     Malformed,
     NoSpace,
     NotGranted,
+    SnapshotDiffers,
     StickEmpty,
     StickError,
     StickFileDamaged,
@@ -32,7 +33,6 @@ from sync.peers import Peer
 from sync.positions import Heads, digest
 from sync.replica import Replica
 from sync.responder import Responder
-from sync.stick import age
 from sync.stick.contents import Chunks, has_all, stated_chunks, take, take_standings
 from sync.stick.enrolling import answer_requests
 from sync.stick.folder import Found, Write, can_be_listed, is_file_name, manifests, read_announced, write_whole
@@ -304,6 +304,8 @@ class _Import:
         unpacked = bundle.unpack(data, one.peer.public_key, replica.limits)
         with replica.engine.begin() as conn:
             outcome = replica.ledger.accept(conn, unpacked, one.peer)
+            if not (outcome.refusals or outcome.contested or outcome.held):
+                self._compare(conn, file)
             if outcome.refusals:
                 peers.record_error(conn, one.peer.node, outcome.refusals[0], replica.now())
         report.taken += 1
@@ -311,6 +313,12 @@ class _Import:
         report.known += outcome.known
         report.held += outcome.held
         report.problems += outcome.refusals
+
+    def _compare(self, conn: Connection, file: StickFile) -> None:
+        """What was derived here against what the sender has signed. Raises `SnapshotDiffers`: nothing is stored."""
+        for part, chain in span(file):
+            if self._replica.ledger.chains_at(conn, part.stream, [part.last]) != [chain]:
+                raise SnapshotDiffers(stream=str(part.stream), seq=part.last)
 
     # --- afterwards --------------------------------------------------------------------------------------------
 
@@ -322,6 +330,7 @@ class _Import:
             peers.lock(conn, peer.node)
             self._acknowledge(conn, one)
             known = peers.find_contact(conn, peer.node).last_contact_at
+            loading.count_again(conn, peer.node, replica.shared_heads(conn, peer), replica.now())
             said: dict[str, int | float | str | None] = {"stick_read_us": now_us}
             if known is None or to_us(known) <= said_us:
                 said |= {"last_contact_us": said_us, "version": one.manifest.versions.software}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from sync import acknowledged, peers, streams, wire
+from sync import acknowledged, age, peers, streams, wire
 from sync.errors import Malformed, PeerRevoked, SyncError, TooLarge
 from sync.events import Origin, Scope, Stream, to_us
 from sync.limits import STICK_FILES_MAX
@@ -19,7 +19,7 @@ from sync.packing import Budget, Packed, chain_at
 from sync.peers import Peer
 from sync.positions import Heads, Position, Range, behind, merge
 from sync.replica import Replica
-from sync.stick import age
+from sync.snapshots import Snapshots, place
 from sync.stick.contents import Chunks, load, standings
 from sync.stick.folder import (
     MANIFEST,
@@ -186,7 +186,15 @@ class _Export:
     # --- what is added -----------------------------------------------------------------------------------------
 
     def _new(self, reached: Heads, room: int) -> Iterator[StickFile]:
-        """One file after the other, each written before the next is packed: memory holds one at a time."""
+        """One file after the other, each written before the next is packed: memory holds one at a time.
+
+        Who lacks much gets the parts of a snapshot, which are ready; what is beyond them is packed.
+        """
+        for part in self._parts(reached)[:room]:
+            if (file := self._put_part(part)) is not None:
+                room -= 1
+                yield file
+                _move(reached, list(span(file)))
         limits = self._replica.limits
         budget = Budget(raw_bytes=limits.batch_raw_bytes, events=limits.batch_events)
         with self._replica.engine.begin() as conn:
@@ -197,8 +205,25 @@ class _Export:
                 if packed is None:
                     return
                 ends = _ends(conn, packed)
-            yield self._put_bundle(packed, ends)
+            yield self._put_bundle(packed.data, ends)
             _move(reached, ends)
+
+    def _parts(self, reached: Heads) -> list[wire.SnapshotPart]:
+        """Parts of a snapshot that go on from there; only a hub makes any."""
+        if self._peer.introduces:
+            return []
+        replica, made = self._replica, Snapshots(self._replica)
+        with replica.engine.begin() as conn:
+            reseed = made.reseed(conn, behind(reached, replica.readable_heads(conn, self._peer)))
+            if reseed is None or not reseed.worthwhile:
+                return []
+            return list(made.manifest(conn, self._peer, reached, packing=made.may_pack(conn)).parts)
+
+    def _put_part(self, part: wire.SnapshotPart) -> StickFile | None:
+        """The part as a file; None when it has gone since: then its events are packed with the rest."""
+        with self._replica.engine.begin() as conn:
+            found = Snapshots(self._replica).read(conn, part.digest)
+        return None if found is None else self._put_bundle(found[1], [(place(part), part.chain)])
 
     def _put(self, data: bytes) -> tuple[Path, bytes]:
         """Write this, encrypted to the peer: the file and what is in it now."""
@@ -208,8 +233,8 @@ class _Export:
         self._write(path, sealed)
         return path, sealed
 
-    def _put_bundle(self, packed: Packed, ends: list[tuple[Range, bytes]]) -> StickFile:
-        path, sealed = self._put(packed.data)
+    def _put_bundle(self, data: bytes, ends: list[tuple[Range, bytes]]) -> StickFile:
+        path, sealed = self._put(data)
         ranges = [
             (part.stream.origin.node, part.stream.origin.epoch, str(part.stream.scope), part.first, part.last, chain)
             for part, chain in ends

@@ -10,6 +10,7 @@ from sync.testing.exchange_contract import ExchangeContract
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import LedgerContract
 from sync.testing.nodes import Lab, LabNode, draft
+from sync.testing.snapshot_contract import SnapshotContract
 from sync.testing.transports import FAULT_NAMES, Crash, DirectTransport, Faults, FaultyTransport
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Lab",
     "LabNode",
     "LedgerContract",
+    "SnapshotContract",
     "draft",
     "refused",
     "sqlite_engine",

@@ -13,8 +13,9 @@ from random import Random
 import msgspec
 import pyrage
 import pytest
+from sqlalchemy import select
 
-from sync import acknowledged, peers, receipts, wire
+from sync import acknowledged, age, peers, receipts, wire
 from sync.enrolment import issue_code
 from sync.errors import (
     BadSignature,
@@ -36,8 +37,9 @@ from sync.errors import (
 from sync.events import EventDraft
 from sync.identity import Identity
 from sync.limits import Limits
-from sync.stick import Exported, Imported, Progress, age, enrol_by_stick, export, import_
+from sync.stick import Exported, Imported, Progress, enrol_by_stick, export, import_
 from sync.stick.folder import MANIFEST, answer_of, outgoing, read_plain, write_whole
+from sync.tables import snapshot_parts
 from sync.testing import Crash, FaultyTransport, Lab, LabNode, draft, refused
 from sync.testing.exchange_contract import HALL, PUB, direct, heads
 from sync.testing.transports import DirectTransport, Faults
@@ -847,3 +849,72 @@ def damage(path: Path, harm: str) -> None:
 def announced(path: Path) -> wire.StickManifest:
     """What the manifest in a file says."""
     return wire.decode(wire.open_envelope(path.read_bytes()).payload, wire.StickManifest)
+
+
+# --- a history that is long, or of which some was dropped ----------------------------------------------------------
+
+PARTS = replace(SMALL, snapshot_block_events=128, snapshot_events_min=300, snapshot_part_raw_bytes=16 * 1024)
+
+
+def test_a_long_history_is_carried_in_the_parts_that_are_ready_and_goes_on_where_it_stopped(
+    lab: Lab, stick: Path
+) -> None:
+    hub, station = lab.node("hub", limits=PARTS), lab.node("station", limits=PARTS)
+    lab.enrol(station, hub, [PUB, HALL], [HALL])
+    stream = hub.record(PUB, *(draft(f"policy/{n % 10}", f"{n}") for n in range(500)))[0].stream
+    with hub.engine.begin() as conn:
+        hub.ledger.drop(conn, stream, range(1, 300))
+    carry_out(hub, station, stick)
+    with hub.engine.begin() as conn:
+        ready = conn.execute(select(snapshot_parts.c.first, snapshot_parts.c.last)).all()
+        conn.execute(snapshot_parts.delete())
+    carried = files(hub, station, stick)
+    assert len(carried) > len(ready) > 2, "the tail is packed beside them"
+    carried[0].unlink()
+    erased = hub.events("policy/9")[-1]
+    with station.engine.begin() as conn:
+        station.ledger.erase(conn, [erased.event_id])
+    import_(station.replica, stick)
+    assert not sound_heads(hub, station)
+    written = carry_out(hub, station, stick)
+    assert written.new_files >= 1
+    report = import_(station.replica, stick)
+    assert report.problems == []
+    assert_equal(hub, station)
+    assert erased.body is not None
+    assert station.events("policy/9")[-1].body is None, "an old stick brings nothing back"
+
+
+def test_a_computer_without_a_line_is_enrolled_with_its_long_history(sqlite_lab: Lab, stick: Path) -> None:
+    hub, new = sqlite_lab.node("hub", limits=PARTS), sqlite_lab.node("new", limits=PARTS)
+    hub.record(PUB, *(draft(f"policy/{n % 10}", f"{n}") for n in range(500)))
+    hub.record(HALL, draft("note/1", "旧电脑的记录"))
+    code = code_for(hub)
+    with refused(StickAnswerMissing):
+        enrol_by_stick(new.replica, stick, code)
+    import_(hub.replica, stick, responder=hub.responder)
+    with hub.engine.begin() as conn:
+        assert len(conn.execute(select(snapshot_parts.c.digest)).all()) >= 3
+    enrol_by_stick(new.replica, stick, code)
+    assert import_(new.replica, stick).problems == []
+    assert heads(hub, PUB) == heads(new, PUB)
+    assert new.events("note/1")
+
+
+def test_a_file_that_does_not_lead_where_its_sender_signed_is_refused_by_name(sqlite_lab: Lab, stick: Path) -> None:
+    hub, station = pair(sqlite_lab)
+    hub.record(PUB, draft("policy/1"), draft("policy/2"))
+    carry_out(hub, station, stick)
+    place = manifest_of(hub, station, stick)
+    envelope = wire.open_envelope(place.read_bytes())
+    manifest = wire.decode(envelope.payload, wire.StickManifest)
+    (file,) = manifest.files
+    lie = msgspec.structs.replace(file, ranges=[(*one[:5], bytes(32)) for one in file.ranges])
+    payload = wire.encode(msgspec.structs.replace(manifest, files=[lie]))
+    place.write_bytes(wire.enclose(hub.replica.identity, "stick", envelope.head, payload))
+    assert [problem.code for problem in import_(station.replica, stick).problems] == ["snapshot_differs"]
+    assert station.events("policy/1") == []
+
+
+def sound_heads(hub: LabNode, station: LabNode) -> bool:
+    return heads(hub, PUB) == heads(station, PUB)

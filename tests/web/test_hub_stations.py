@@ -73,6 +73,22 @@ def test_a_named_refusal_alarms_whatever_else_is_known() -> None:
     assert line.alarming
 
 
+@pytest.mark.parametrize(
+    ("code", "words"), [("first_load", "正在第一次下载历史记录"), ("below_horizon", "离线超过保留期限")]
+)
+def test_a_station_that_is_loading_alarms_nobody_and_the_board_says_what_it_does(
+    at_hub: AtHub, township: Township, code: str, words: str
+) -> None:
+    (line,) = lines(a_town("qd"), [peer("qd")], contact(
+        "qd", last_contact_at=MONDAY, last_verified_at=MONDAY, last_error_code=code
+    ), MONDAY)  # fmt: skip
+    assert not line.alarming
+    with township.hub.engine.begin() as connection:
+        (known,) = [one for one in all_peers(connection) if one.name == "qd"]
+        record_contact(connection, known.node, last_error_code=code, last_error_us=to_us(MONDAY))
+    assert words in at_hub("clerk").get("/hub/stations").text
+
+
 def test_a_station_whose_clock_runs_ahead_is_flagged_and_counts_no_negative_days() -> None:
     (line,) = lines(a_town("qd"), [peer("qd")], contact(
         "qd", last_contact_at=MONDAY, offset_s=-3600.0, unsent_count=1, oldest_unsent_at=MONDAY + timedelta(days=9)

@@ -11,6 +11,7 @@ from service.actions.escalating import sweep as escalate
 from service.actions.receptions import HeldReception, hold
 from sync import peers
 from sync.errors import CaptivePortal, Unreachable
+from sync.tables import snapshot_loads
 from tests.web.cases import CLERK, DISPATCH, LIAISON, Cases
 from tests.web.conftest import Browser, Township
 
@@ -268,3 +269,22 @@ def test_others_do_not_see_the_accounts(at_station: Sit, who: str) -> None:
     browser = at_station(who)
     assert "/hub/accounts" not in browser.get("/workbench").text
     assert browser.get("/hub/accounts").status_code == 403
+
+
+def test_a_history_that_comes_in_parts_shows_how_far_it_is_and_that_one_may_record(
+    at_station: Sit, township: Township
+) -> None:
+    with township.station.engine.begin() as connection:
+        hub = next(peer for peer in peers.all_peers(connection) if peer.introduces)
+        connection.execute(snapshot_loads.insert().values(
+            peer=hub.node, reason="below_horizon", manifest=b"", signature=b"", parts=12, done=3, begun_us=0,
+        ))  # fmt: skip
+    liaison = at_station("liaison")
+    for address in ("/sync", "/workbench"):
+        page = liaison.get(address).text
+        assert "历史记录正在下载:已到 3/12 部分,可以照常登记" in page
+        assert "本机离线时间较长" in page
+    liaison.speak("en")
+    page = liaison.get("/sync").text
+    assert "3 of 12 parts are here. You can record as usual." in page
+    assert "All records of this station are kept" in page

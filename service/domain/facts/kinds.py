@@ -15,21 +15,30 @@ REGISTRY: dict[str, type[Fact]] = {}
 
 
 class Fact:
-    """Base of all facts: KIND is "<subject type>.<past participle>", VERSION counts shapes of that kind."""
+    """Base of all facts: KIND is "<subject type>.<past participle>", VERSION counts shapes of that kind.
+
+    STATES names the fields that say what a statement is about, within its subject: a later one about the same makes it
+    meaningless, and it may be dropped one day (decision 0020). None: a fact that counts for ever.
+    """
 
     __slots__ = ()
     KIND: ClassVar[str]
     VERSION: ClassVar[int]
+    STATES: ClassVar[tuple[str, ...] | None] = None
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
-def fact(kind: str, version: int = 1) -> Callable[[type[_T]], type[_T]]:
-    """Register a dataclass as today's shape of `kind`. `version` counts the shapes this kind has had, from 1."""
+def fact(kind: str, version: int = 1, *, states: tuple[str, ...] | None = None) -> Callable[[type[_T]], type[_T]]:
+    """Register a dataclass as today's shape of `kind`. `version` counts the shapes this kind has had, from 1.
+
+    `states` as in `Fact.STATES`; `()` when the whole subject is stated.
+    """
 
     def register(cls: type[_T]) -> type[_T]:
         made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
         made.KIND = kind  # type: ignore[attr-defined]
         made.VERSION = version  # type: ignore[attr-defined]
+        made.STATES = states  # type: ignore[attr-defined]
         if kind in REGISTRY:
             raise ValueError(f"{kind} has a shape already; an earlier one is an upcast")
         REGISTRY[kind] = made  # type: ignore[assignment]

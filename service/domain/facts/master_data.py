@@ -1,4 +1,7 @@
-"""Facts of the town: master data that the hub states in the public scope, for everybody to read."""
+"""Facts of the town: master data that the hub states in the public scope, for everybody to read.
+
+Each is a statement: the newest about the same thing counts, the ones before it say nothing any more (`states`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from service.domain.facts.kinds import Fact, fact
 
 
-@fact("area.stated")
+@fact("area.stated", states=())
 class AreaStated(Fact):
     """行政区: `name_status` confirmed 已核实 | unconfirmed 待核实."""
 
@@ -24,7 +27,7 @@ class AreaStated(Fact):
     frame: str = ""
 
 
-@fact("station.stated")
+@fact("station.stated", states=())
 class StationStated(Fact):
     """联络站. `code` is 2-4 letters, prefix of the numbers it issues. `status` planned|building|open|paused|closed."""
 
@@ -46,7 +49,7 @@ class StationStated(Fact):
     frame: str = ""
 
 
-@fact("station.posted")
+@fact("station.posted", states=("post", "person_name"))
 class StationPosted(Fact):
     """任职: chief 站长, deputy_chief 副站长, liaison 联络员."""
 
@@ -57,7 +60,7 @@ class StationPosted(Fact):
     to_on: date | None = None
 
 
-@fact("unit.stated")
+@fact("unit.stated", states=())
 class UnitStated(Fact):
     """承办单位."""
 
@@ -69,7 +72,7 @@ class UnitStated(Fact):
     active: bool = True
 
 
-@fact("deputy.stated")
+@fact("deputy.stated", states=())
 class DeputyStated(Fact):
     """代表: `levels` out of city 市, county 县, town 镇."""
 
@@ -82,7 +85,7 @@ class DeputyStated(Fact):
     in_office: bool = True
 
 
-@fact("category.stated")
+@fact("category.stated", states=())
 class CategoryStated(Fact):
     """意见类别, two levels by `parent`."""
 
@@ -94,7 +97,7 @@ class CategoryStated(Fact):
     locked: bool = False  # accusations and case-related: no dispatch, no screen
 
 
-@fact("reason.stated")
+@fact("reason.stated", states=())
 class ReasonStated(Fact):
     """原因代码: kind not_passed_on N, return R, suspension H."""
 
@@ -104,7 +107,7 @@ class ReasonStated(Fact):
     channel: str = ""  # the right channel to tell
 
 
-@fact("calendar.stated")
+@fact("calendar.stated", states=())
 class CalendarStated(Fact):
     """工作日历 of one year: its exceptions to "Monday to Friday". `status` published|provisional."""
 
@@ -116,7 +119,7 @@ class CalendarStated(Fact):
     names: dict[str, str] = field(default_factory=dict)
 
 
-@fact("calendar.day_set")
+@fact("calendar.day_set", states=("day",))
 class CalendarDaySet(Fact):
     """A local day, such as a typhoon day off, with its reason."""
 
@@ -125,7 +128,7 @@ class CalendarDaySet(Fact):
     reason: str
 
 
-@fact("policy.stated")
+@fact("policy.stated", states=("effective_from",))
 class PolicyStated(Fact):
     """时限表与督办阶梯: the whole mapping that `policy_from_mapping` takes."""
 
@@ -133,7 +136,7 @@ class PolicyStated(Fact):
     terms: dict[str, Any]
 
 
-@fact("town.stated")
+@fact("town.stated", states=())
 class TownStated(Fact):
     """The town this network belongs to, and its coverage settings."""
 
@@ -145,7 +148,7 @@ class TownStated(Fact):
     notice_version: str = "1"
 
 
-@fact("node.enrolled")
+@fact("node.enrolled", states=())
 class NodeEnrolled(Fact):
     """A station's node and its public key (hex), so that everybody can verify what it signed.
 
@@ -159,7 +162,7 @@ class NodeEnrolled(Fact):
     write_scopes: tuple[str, ...]
 
 
-@fact("coverage.compiled")
+@fact("coverage.compiled", states=())
 class CoverageCompiled(Fact):
     """The coverage view as compiled by the hub for `as_of`, published to the stations."""
 
