@@ -2,7 +2,7 @@
 # The environment is built once into .venv from the lock file and rebuilt only when that changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check bench fmt lock clean
+.PHONY: help dev demo test simulate chaos check bench fmt lock clean
 
 # The first interpreter that really starts and is new enough; 3.11 and 3.12 first, because every wheel exists for them.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3 python3.13 python3.14; do \
@@ -15,7 +15,7 @@ READY := $(VENV)/.ready
 .DELETE_ON_ERROR:
 
 help: ## show this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 dev: $(READY) ## build the environment (.venv) and say how to enter it
 	@echo "Ready: . $(BIN)/activate, then lianxin --help"
@@ -27,6 +27,9 @@ demo: $(READY) ## a township on this machine: hub, three stations, sample town (
 test: $(READY) ## all tests, PostgreSQL and Redis included (ARGS="tests/sync -x" narrows them)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
+simulate: $(READY) ## a town under every fault, seed by seed: make simulate SEEDS=500 SEED=1 (JOBS=2 ARGS=--record)
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --seed $(or $(SEED),1) --jobs $(or $(JOBS),1) $(ARGS)
+
 check: $(READY) ## style, types and import directions, as CI sees them
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -35,6 +38,9 @@ check: $(READY) ## style, types and import directions, as CI sees them
 
 bench: $(READY) ## the measurements of docs, with their peers
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: $(READY) ## kill real processes while people work (KILLS=500 SEED=7 RECORD=1); 100 kills take about 6 minutes
+	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(RECORD),--record)
 
 fmt: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix

@@ -33,4 +33,5 @@ HUB_BEAT = (
     Beat(PROJECTION, 5), Beat(ESCALATION, 30), Beat(EXCHANGE, 30), Beat(COVERAGE, 300), Beat(SUMMING, 3600),
     Beat(ANCHOR, 120), Beat(HOUSEKEEPING, 3600),
 )  # fmt: skip
-STATION_BEAT = (Beat(EXCHANGE, 30), Beat(PROJECTION, 10), Beat(ANCHOR, 300), Beat(HOUSEKEEPING, 3600))
+# The exchange is looked at often: a crowded hub may ask a station back after two seconds. A look costs a few reads.
+STATION_BEAT = (Beat(EXCHANGE, 5), Beat(PROJECTION, 10), Beat(ANCHOR, 300), Beat(HOUSEKEEPING, 3600))

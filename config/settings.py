@@ -52,6 +52,9 @@ class Settings(BaseSettings):
         default=os.pathsep.join(("/media", "/run/media", "/mnt")),
         description="folders under which memory sticks appear, separated as in PATH",
     )
+    boot_jitter_s: int = Field(
+        default=120, ge=0, le=3600, description="station: first exchange after a start, at most so many seconds later"
+    )
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=8421, ge=0, le=65535)
     web_workers: int = Field(default=2, ge=1, le=64)

@@ -47,6 +47,7 @@ class Node:
     jobs: Jobs
     secret_key: str
     new_id: Callable[[], str] = field(default=lambda: uuid.uuid4().hex)
+    somebody_at: datetime | None = None  # when this process last noted that somebody is at the desk
     _town: tuple[str, Town] | None = None
     _hub_nodes: frozenset[str] = frozenset()
 

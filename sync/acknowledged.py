@@ -4,6 +4,7 @@ A cache for the screen: the next statement of the peer decides anew. Statements 
 answered, so that an answer that comes late cannot put an older level in place of a newer one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -97,6 +98,28 @@ def unsent(conn: Connection, identity: Identity, peer: Peer) -> Unsent:
     ]  # fmt: skip
     oldest = min((row.received_us for row in rows), default=None)
     return Unsent(sum(row.lacking for row in rows), None if oldest is None else from_us(oldest))
+
+
+def outgoing(conn: Connection, identity: Identity, known: Sequence[Peer]) -> dict[str, int]:
+    """By peer, how many own events it may read and has not stated to hold; two queries for any number of peers."""
+    t, a = ledger_streams.c, sync_acknowledged.c
+    own = conn.execute(select(t.id, t.scope, t.seq).where(t.node == identity.node, t.seq > 0)).all()
+    stated = {
+        (row.peer, row.stream_id): row.seq
+        for row in conn.execute(select(a.peer, a.stream_id, a.seq).where(t.id == a.stream_id, t.node == identity.node))
+    }
+    below: dict[str, list[tuple[int, int]]] = {}
+    for row in own:
+        parts = row.scope.split("/")
+        for length in range(1, len(parts) + 1):
+            below.setdefault("/".join(parts[:length]), []).append((row.id, row.seq))
+    return {
+        peer.node: sum(
+            max(0, seq - stated.get((peer.node, stream), 0))
+            for stream, seq in {one for scope in peer.read_scopes for one in below.get(scope, ())}
+        )
+        for peer in known if peer.revoked_after is None
+    }  # fmt: skip
 
 
 def _news(conn: Connection, peer: str, stated: Heads) -> list[tuple[int, Position]]:

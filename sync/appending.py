@@ -11,6 +11,7 @@ from sync import bulk, epochs, streams
 from sync.errors import AlreadyRecorded
 from sync.events import (
     LAMPORT_LEARNED_MAX,
+    SALT_BYTES,
     Event,
     EventDraft,
     Scope,
@@ -19,7 +20,6 @@ from sync.events import (
     chain_next,
     encode_header,
     event_id,
-    new_salt,
     to_us,
 )
 from sync.identity import Identity, position_statement
@@ -54,7 +54,7 @@ class Appender:
     ) -> tuple[bulk.Row, bulk.Row | None, Event]:
         """One event and its rows; moves the stream's head in memory."""
         lamport = 1 + max(lamports.get(draft.subject, 0), row.lamport)
-        header, salt = encode_header(draft, lamport), new_salt()
+        header, salt = encode_header(draft, lamport), self.identity.random_bytes(SALT_BYTES)
         digest = body_digest(salt, draft.body)
         name = event_id(header, digest)
         row.seq, row.lamport, row.chain = row.seq + 1, lamport, chain_next(row.chain, header, digest)

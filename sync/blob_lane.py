@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sync import acknowledged, bulk, wire
 from sync.blob_answers import offer_of
 from sync.blobs import LACKING, Blob, BlobState, BlobStore
-from sync.errors import BlobErased, BlobNotReferred, NoSpace, SyncError, TooLarge, decode_refusal
+from sync.errors import BlobErased, BlobNotReferred, NoProgress, NoSpace, SyncError, TooLarge, decode_refusal
 from sync.events import to_us
 from sync.peers import Peer
 from sync.replica import Replica
@@ -208,6 +208,9 @@ class _Lane:
             put = wire.ChunkPut(digest=blob.digest, number=number, data=data)
             standing = self._ask("chunk-put", put, wire.ChunkPutAnswer).standing
             yield standing
+            if standing.state in LACKING and number not in wire.load_chunks(standing.chunks):
+                self._failed(NoProgress(digest=blob.digest.hex(), chunk=number))
+                return
 
     def _note(self, standing: wire.BlobStanding) -> None:
         """Keep what the peer states: how far it is, or why it does not take the content."""
@@ -233,8 +236,10 @@ class _Lane:
                     return
             get = wire.ChunkGet(digest=offer.digest, number=number)
             data = self._ask("chunk-get", get, wire.ChunkGetAnswer).data
-            self._bytes_left -= len(data or b"")
-            self.report.received += data is not None and self._stored(offer.digest, number, data)
+            if data is None:
+                return  # offered and not given: it is gone there, or not ours to have
+            self._bytes_left -= len(data)
+            self.report.received += self._stored(offer.digest, number, data)
 
     def _learned(self, offer: wire.BlobOffer) -> Blob | None:
         try:

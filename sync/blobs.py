@@ -44,6 +44,8 @@ class BlobState(StrEnum):
 
 
 LACKING: Final = (BlobState.REFERENCED.value, BlobState.PARTIAL.value)
+# How content stands at a peer that had more of it before: it comes anew, and the page says why its progress went back.
+AGAIN: Final = "again"
 AT_HAND: Final = (BlobState.PARTIAL.value, BlobState.COMPLETE.value)
 
 
@@ -209,7 +211,7 @@ class BlobStore:
         refuse for good; small ones first.
         """
         held = select(blob_holders.c.digest).where(
-            blob_holders.c.peer == settled_at, blob_holders.c.state.not_in(LACKING)
+            blob_holders.c.peer == settled_at, blob_holders.c.state.not_in((*LACKING, AGAIN))
         )
         return self._in_state(conn, AT_HAND, scopes, t.c.digest.not_in(held))
 
@@ -320,6 +322,9 @@ class BlobStore:
 
     def note_holder(self, conn: Connection, peer: str, digest: bytes, state: str, chunks: int) -> None:
         """A peer has stated how this content stands there."""
+        before = self.held_by(conn, peer, [digest]).get(digest)
+        if before is not None and state in LACKING and (before[0] == AGAIN or chunks < before[1]):
+            state = AGAIN
         row = {"peer": peer, "digest": digest, "state": state[:64], "chunks": chunks}
         insert = bulk.upsert_into(conn, blob_holders)
         values = {name: insert.excluded[name] for name in ("state", "chunks")}
@@ -329,7 +334,8 @@ class BlobStore:
         """A peer lacks content that it held before."""
         h = blob_holders.c
         for part in bulk.chunks(digests):
-            conn.execute(delete(blob_holders).where(h.peer == peer, h.digest.in_(part)))
+            known = update(blob_holders).where(h.peer == peer, h.digest.in_(part))
+            conn.execute(known.values(state=AGAIN, chunks=0))
 
     def held_by(self, conn: Connection, peer: str, digests: Sequence[bytes]) -> dict[bytes, tuple[str, int]]:
         """How each of these stands at the peer, as it stated last: its state and how many chunks it has."""

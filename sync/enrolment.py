@@ -5,7 +5,7 @@ nor somebody in between can enrol, and the new node knows for certain whose hub 
 """
 
 import hmac
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -54,9 +54,11 @@ def issue_code(
     now: datetime,
     valid_for: timedelta = CODE_VALID_FOR,
     successor_of: str | None = None,
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> str:
     """A code such as `7KQM-3XWD-PA9R` that enrols one node with these scopes. Shown once; it is not stored."""
-    letters = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
+    # 32 letters: every byte gives each of them equally often.
+    letters = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in random_bytes(_CODE_CHARACTERS))
     _forget_expired(conn, now)
     conn.execute(
         t.insert().values(

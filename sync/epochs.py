@@ -9,7 +9,6 @@ may consist of several processes.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from secrets import token_hex
 from typing import Final
 
 from sqlalchemy import Connection, func, select
@@ -21,6 +20,7 @@ from sync.identity import Identity
 from sync.tables import ledger_epochs as t
 from sync.tables import ledger_streams
 
+EPOCH_BYTES: Final = 8
 # A node that opens more is not restored but broken: somebody must look before it goes on exchanging.
 EPOCHS_PER_DAY_MAX: Final = 8
 _DAY: Final = timedelta(days=1)
@@ -84,8 +84,9 @@ def open_new(conn: Connection, identity: Identity, reason: str, now: datetime) -
         raise EpochsExhausted(epochs=EPOCHS_PER_DAY_MAX, reason=reason)
     parent = current(conn, identity)
     number = (conn.execute(select(func.max(t.c.number))).scalar() or 0) + 1
+    epoch = identity.random_bytes(EPOCH_BYTES).hex()
     fresh = {
-        "number": number, "epoch": token_hex(8), "parent": parent.epoch, "reason": reason, "opened_us": to_us(now),
+        "number": number, "epoch": epoch, "parent": parent.epoch, "reason": reason, "opened_us": to_us(now),
     }  # fmt: skip
     conn.execute(bulk.upsert_into(conn, t).values(fresh).on_conflict_do_nothing())
     return current(conn, identity)

@@ -4,7 +4,7 @@ An event's bytes are produced once, at the origin, and stored and sent as they a
 
     header       msgpack array [lamport, kind, version, subject, occurred_us, author, once], lamport as 9 fixed bytes
     body         UTF-8 JSON, kept beside the header so that it can be erased
-    salt         16 random bytes, erased together with the body
+    salt         16 random bytes, erased together with the body: a short one could be guessed by its bare digest
     body_digest  SHA-256(salt ‖ body)
     event_id     first 16 bytes of SHA-256(header without lamport ‖ body_digest), in hex; survives a new envelope
     chain_n      SHA-256(chain_{n-1} ‖ length of header ‖ header ‖ body_digest); chain_0 comes from the stream's name
@@ -12,7 +12,6 @@ An event's bytes are produced once, at the origin, and stored and sent as they a
 Number, id, digests and chain are recomputed by every receiver and never sent.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -165,11 +164,6 @@ def to_us(instant: datetime) -> int:
 def from_us(microseconds: int) -> datetime:
     """Aware UTC datetime, exact to the microsecond."""
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def new_salt() -> bytes:
-    """Random bytes that keep a short body from being guessed by its digest."""
-    return os.urandom(SALT_BYTES)
 
 
 def encode_header(draft: EventDraft, lamport: int) -> bytes:

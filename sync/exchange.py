@@ -6,7 +6,8 @@ No transaction is open while the line is waited for.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Final
 
 from sqlalchemy import Connection
@@ -66,7 +67,7 @@ class _Conversation:
         self._peer = peer
         self._monotonic = monotonic
         self._report = ExchangeReport()
-        self._began = monotonic()
+        self._ends_at = self._round_ends_at = monotonic() + replica.limits.exchange_s
         self._refused: set[str] = set()
         with replica.engine.begin() as conn:
             self._peer = peers.get_peer(conn, peer.node)
@@ -95,15 +96,31 @@ class _Conversation:
     @property
     def _is_over(self) -> bool:
         """Whether this exchange has had its time: on a slow line others want the line, and the worker, as well."""
-        return self._monotonic() - self._began > self._replica.limits.exchange_s
+        return self._monotonic() > self._ends_at
+
+    def _carry(self, theirs: Heads, held: list[wire.HeldEntry]) -> bool:
+        """Pull and push by turns; whether the peer holds more for it.
+
+        In each direction short streams go first, and neither direction waits for the other's backlog: a card of the
+        hub's comes with the first answer although a month of records has to go out. After `round_s` both sides state
+        anew what they hold, so that what was recorded meanwhile gets its turn, too.
+        """
+        self._round_ends_at = min(self._monotonic() + self._replica.limits.round_s, self._ends_at)
+        moved = False
+        for _, pushed in zip_longest(self._pulls(theirs), self._pushes(theirs, held), fillvalue=False):
+            moved = moved or pushed
+        return moved
+
+    @property
+    def _round_is_over(self) -> bool:
+        return self._monotonic() > self._round_ends_at
 
     def _round(self, ours: Heads, answer: wire.HelloAnswer) -> bool:
         """Push and pull once; whether anything changed on either side, be it by another exchange of ours."""
         theirs = wire.load_heads(answer.heads)
         self._look_for_forks(theirs, answer.versions)
         adopted = self._adopt_grants(answer)
-        moved = self._push_all(theirs, answer.held)
-        self._pull_all(theirs)
+        moved = self._carry(theirs, answer.held)
         reconciled = [self._forks.reconcile(one, theirs) for one in sorted(self._forks.contested, key=str)]
         return adopted or moved or any(reconciled) or self._is_over or self._shared_heads() != ours
 
@@ -202,27 +219,37 @@ class _Conversation:
 
     # --- push --------------------------------------------------------------------------------------------------
 
-    def _push_all(self, theirs: Heads, held: list[wire.HeldEntry]) -> bool:
+    def _pushes(self, theirs: Heads, held: list[wire.HeldEntry]) -> Iterator[bool]:
         """Push up to what we hold now, so that recording faster than the line carries does not keep an exchange from
-        ending; whether the peer holds more for it.
+        ending; after each bundle, whether the peer holds more for it. One goes out in each round, however long the pull
+        before it took.
         """
-        moved = False
         ready = [Range(Stream(Origin(n, e), Scope(s)), first, last) for n, e, s, first, last in held]
         with self._replica.engine.begin() as conn:
             ours = self._replica.readable_heads(conn, self._peer)
-        while not self._is_over and (packed := self._next_bundle(ours, theirs, ready)):
-            answer = self._push(packed)
-            if answer is None:
-                continue  # too large for the peer: the next one is half as big
-            stated = wire.load_heads(answer.heads)
-            self._report.pushed += answer.stored
-            for code, data in answer.refusals:
-                self._refuse(decode_refusal(code, data))
-            if _moved(theirs, stated, packed):
-                moved = True
-            else:
-                self._refused.update(str(part.stream) for part in packed.ranges)
-            theirs.update(stated)
+        over = self._is_over
+        while not over and (packed := self._next_bundle(ours, theirs, ready)):
+            try:
+                answer = self._push(packed)
+            except TooLarge as refusal:
+                # Alone and still too large for whatever lies between: this stream stops, the others go on.
+                self._refuse(_stopped_at(refusal, packed.ranges[0]))
+                continue
+            if answer is not None:  # else too large: the next one is half as big
+                yield self._taken(packed, answer, theirs)
+            over = self._round_is_over
+
+    def _taken(self, packed: Packed, answer: wire.PushAnswer, theirs: Heads) -> bool:
+        """Note what became of a bundle; whether the peer is further on. What moves nothing is not sent again."""
+        stated = wire.load_heads(answer.heads)
+        self._report.pushed += answer.stored
+        for code, data in answer.refusals:
+            self._refuse(decode_refusal(code, data))
+        moved = _further(theirs, stated, packed)
+        if not moved:
+            for part in packed.ranges:
+                self._refuse(_stopped_at(NoProgress(peer=self._peer.node), part))
+        theirs.update(stated)
         return moved
 
     def _next_bundle(self, ours: Heads, theirs: Heads, held: list[Range]) -> Packed | None:
@@ -234,40 +261,59 @@ class _Conversation:
             return replica.ledger.pack(conn, before_held(own, held) + rest, self._pace.budget, self._peer.node)
 
     def _push(self, packed: Packed) -> wire.PushAnswer | None:
-        """The peer's answer; None when the bundle was too large and a smaller one may pass."""
+        """The peer's answer; None when the bundle was too large and a smaller one may pass. Raises `TooLarge` when not
+        even the smallest does.
+        """
         began = self._monotonic()
         try:
             _, answer, counter = self._asker.ask("push", packed.data, wire.PushAnswer, self._asker.counter())
         except TooLarge:
-            if self._pace.smallest:
+            if self._pace.smallest or packed.events == 1:
                 raise
-            self._slower()
+            self._slower(packed.raw_bytes)
             return None
         except LinkError:
-            self._slower()
+            self._slower(packed.raw_bytes)
             raise
-        self._pace.took(self._monotonic() - began)
+        self._pace.took(self._monotonic() - began, packed.raw_bytes)
         replica, now = self._replica, self._replica.now()
         with replica.engine.begin() as conn:
             receipts.keep(conn, self._peer, replica.identity.node, answer.receipt, now)
             acknowledged.acknowledge(conn, self._peer.node, wire.load_heads(answer.heads), counter, now)
             peers.remember_batch_bytes(conn, self._peer.node, self._pace.raw_bytes)
-            replica.reached("sent.before_commit")
-        replica.reached("sent.after_commit")
         return answer
 
-    def _slower(self) -> None:
-        self._pace.failed()
+    def _slower(self, tried: int) -> None:
+        self._pace.failed(tried)
+        self._remember_pace()
+
+    def _remember_pace(self) -> None:
         with self._replica.engine.begin() as conn:
             peers.remember_batch_bytes(conn, self._peer.node, self._pace.raw_bytes)
 
     # --- pull --------------------------------------------------------------------------------------------------
 
-    def _pull_all(self, theirs: Heads) -> None:
-        while not self._is_over and self._lacking(theirs):
-            answer = self._asker.plainly("pull", self._pull_request(theirs), wire.PullAnswer)
-            if answer.bundle is None or not self._take_in(answer.bundle):
+    def _pulls(self, theirs: Heads) -> Iterator[bool]:
+        """Pull what we lack of what the peer stated; after each bundle that brought us on, False: nothing was sent."""
+        while not self._round_is_over and self._lacking(theirs):
+            data = self._pull(theirs)
+            if data is None or not self._take_in(data):
                 return
+            yield False
+
+    def _pull(self, theirs: Heads) -> bytes | None:
+        """The next bundle. A line that is slow this way, too, is asked for less at once."""
+        began, before = self._monotonic(), self._pace.raw_bytes
+        try:
+            data = self._asker.plainly("pull", self._pull_request(theirs), wire.PullAnswer).bundle
+        except LinkError:
+            self._slower(before)
+            raise
+        if data is not None:
+            self._pace.took(self._monotonic() - began, _raw_bytes(data))
+        if self._pace.raw_bytes != before:
+            self._remember_pace()
+        return data
 
     def _lacking(self, theirs: Heads) -> bool:
         ours = self._shared_heads()
@@ -292,8 +338,6 @@ class _Conversation:
             raise AnswerCut(cause=error.code) from error
         with replica.engine.begin() as conn:
             outcome = replica.ledger.accept(conn, unpacked, peer)
-            replica.reached("pulled.before_commit")
-        replica.reached("pulled.after_commit")
         self._report.pulled += outcome.stored
         newly = [self._refuse(refusal) for refusal in outcome.refusals]
         contested = set(outcome.contested) - self._forks.contested
@@ -312,9 +356,25 @@ class _Conversation:
         return True
 
 
-def _moved(before: Heads, after: Heads, packed: Packed) -> bool:
-    """Whether the peer's statement about any stream we sent has changed: without that, sending again is idle."""
-    return any(after.get(part.stream) != before.get(part.stream) for part in packed.ranges)
+def _further(before: Heads, after: Heads, packed: Packed) -> bool:
+    """Whether the peer states more of any stream we sent. One that goes back and forth would keep us sending."""
+    return any(
+        part.stream in after and (part.stream not in before or after[part.stream].seq > before[part.stream].seq)
+        for part in packed.ranges
+    )
+
+
+def _stopped_at(refusal: SyncError, part: Range) -> SyncError:
+    """The refusal with the place at which a stream stopped."""
+    return type(refusal)(**{**refusal.data, "stream": str(part.stream), "seq": part.first})
+
+
+def _raw_bytes(data: bytes) -> int:
+    """How much was in a pulled bundle; 0 when it cannot be read, which is said elsewhere."""
+    try:
+        return bundle.peek(data).raw_bytes
+    except SyncError:
+        return 0
 
 
 def _scopes(texts: list[str]) -> tuple[Scope, ...]:

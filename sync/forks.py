@@ -47,8 +47,6 @@ class Forks:
             replica = self._replica
             with replica.engine.begin() as conn:
                 outcome = replica.ledger.take_branch(conn, stream, common, self._peer)
-                replica.reached("merged.before_commit")
-            replica.reached("merged.after_commit")
         except LinkError:
             raise
         except SyncError as refusal:

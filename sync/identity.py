@@ -4,7 +4,9 @@ Two small files outlive the database: `node.key` (node id and private key, reada
 `node.epoch`. They are created complete or not at all, also when the power fails in between.
 """
 
+import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha512
 from pathlib import Path
@@ -49,11 +51,13 @@ class Identity:
     """A node's name and signing key. Never print or log the private key.
 
     `origin` names the epoch of the installation; `epochs.current` tells the one in which the node appends now.
+    `random_bytes` is where salts and new epochs come from: the operating system's, but for a simulation that repeats.
     """
 
     origin: Origin
     public_key: bytes
     _key: Ed25519PrivateKey
+    random_bytes: Callable[[int], bytes] = os.urandom
 
     @property
     def node(self) -> str:
@@ -95,10 +99,13 @@ class Identity:
             raise IdentityUnusable(folder=str(folder), cause=type(error).__name__) from error
 
     @classmethod
-    def from_private_key(cls, origin: Origin, private_key: bytes) -> "Identity":
+    def from_private_key(
+        cls, origin: Origin, private_key: bytes, random_bytes: Callable[[int], bytes] = os.urandom
+    ) -> "Identity":
         """An identity from 32 raw key bytes."""
         key = Ed25519PrivateKey.from_private_bytes(private_key)
-        return cls(origin, key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), key)
+        public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return cls(origin, public_key, key, random_bytes)
 
 
 def statement(domain: str, *parts: bytes) -> bytes:

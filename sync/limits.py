@@ -37,6 +37,7 @@ class Limits:
     batch_raw_bytes_start: int = 1 * MIB
     batch_target_s: float = 5.0
     rounds_max: int = 8
+    round_s: float = 30.0  # then both sides state anew what they hold: what is short and new goes before the rest
     exchange_s: float = 240.0  # then an exchange ends where it is; the next one goes on
     working_at_once: int = 0  # requests with work that a process takes on at once; 0 = all
     # The lane of attached content, in each exchange; and what it leaves free on the disk for the database.

@@ -17,32 +17,8 @@ from sync.peers import Peer
 from sync.positions import Heads
 from sync.tables import ledger_held
 
-# Where a test may stop the world; each name is one moment that a crash can hit.
-FAULT_POINTS: Final = (
-    "hello.before_commit",
-    "hello.after_commit",
-    "push.before_commit",
-    "push.after_commit",
-    "pull.before_commit",
-    "pull.after_commit",
-    "sent.before_commit",
-    "sent.after_commit",
-    "pulled.before_commit",
-    "pulled.after_commit",
-    "probe.before_commit",
-    "probe.after_commit",
-    "branch.before_commit",
-    "branch.after_commit",
-    "merged.before_commit",
-    "merged.after_commit",
-)
-
 # Said in every hello, hence in one statement.
 _LISTS: Final = select(erasing.VERSION.scalar_subquery(), peers.REVOCATIONS.scalar_subquery())
-
-
-def _pass(_point: str) -> None:
-    """Nothing stops the world in earnest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +39,6 @@ class Replica:
     now: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
     info: NodeInfo = field(default_factory=NodeInfo)
-    reached: Callable[[str], None] = _pass
     blobs: BlobStore | None = None
     keeps: Scope | None = None  # what lies within goes to no hub above, and none writes there, whatever it grants
 

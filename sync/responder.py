@@ -96,13 +96,11 @@ class Responder:
                 )
                 payload = self._answers[head.verb](conn, peer, envelope)
                 epoch = replica.epoch(conn)
-                replica.reached(f"{head.verb}.before_commit")
         except SyncError as error:
             if proven:  # nobody else may write into a station's contact
                 with replica.engine.begin() as conn:
                     peers.record_error(conn, head.sender, error, replica.now())
             raise
-        replica.reached(f"{head.verb}.after_commit")
         return wire.enclose(replica.identity, "answer", self._head(envelope, epoch), payload)
 
     def _head(self, envelope: Envelope, epoch: str) -> wire.Head:
@@ -158,6 +156,8 @@ class Responder:
             said |= {"last_verified_us": to_us(now), **peers.NO_ERROR}
         elif hello.trouble is not None:
             said |= {"last_error_code": hello.trouble, "last_error_us": to_us(now)}
+            if peers.find_contact(conn, envelope.head.sender).last_error_code != hello.trouble:
+                said["last_error_data"] = None  # the particulars of another trouble
         peers.record_contact(conn, envelope.head.sender, **said)
 
     def _push(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:

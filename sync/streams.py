@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 
 from sync import bulk
-from sync.events import Origin, Scope, Stream, chain_start
+from sync.events import Origin, Scope, Stream, chain_start, from_us
 from sync.positions import Heads, Position
+from sync.tables import ledger_events
 from sync.tables import ledger_streams as t
 
 _ONE: Final = select(t).where(
@@ -79,6 +81,14 @@ def heads_of(conn: Connection, node: str) -> Heads:
     """Heads of all non-empty streams of one node, of every epoch and scope."""
     rows = (_row(row) for row in conn.execute(_OF_NODE, {"of_node": node}))
     return {row.stream: Position(row.seq, row.chain) for row in rows}
+
+
+def last_appended_at(conn: Connection, node: str) -> datetime | None:
+    """When the newest event of any of the node's streams came in here; None while there is none."""
+    at_head = (ledger_events.c.stream_id == t.c.id) & (ledger_events.c.seq == t.c.seq)
+    query = select(func.max(ledger_events.c.received_us)).select_from(t).join(ledger_events, at_head)
+    newest = conn.execute(query.where(t.c.node == node)).scalar()
+    return None if newest is None else from_us(newest)
 
 
 def heads(conn: Connection, scopes: Sequence[Scope]) -> Heads:

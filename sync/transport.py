@@ -5,7 +5,7 @@ page, a proxy's error page, the peer's own refusal.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -61,7 +61,7 @@ class HttpTransport:
     ) -> None:
         self._base = base_url.rstrip("/") + "/sync/v1/"
         self._timeout = (connect_s, read_s)
-        self._total_s = total_s
+        self.total_s = total_s
         self._answer_bytes_max = answer_bytes_max
         self._monotonic = monotonic
         self._session = requests.Session()
@@ -72,7 +72,7 @@ class HttpTransport:
         self._session.headers.update({"User-Agent": software, "Content-Type": CONTENT_TYPE})
 
     def post(self, verb: str, body: bytes) -> bytes:
-        deadline = self._monotonic() + self._total_s
+        deadline = self._monotonic() + self.total_s
         try:
             with self._session.post(
                 self._base + verb, data=body, timeout=self._timeout, stream=True, allow_redirects=False
@@ -104,7 +104,7 @@ class HttpTransport:
             if size > ceiling:
                 raise TooLarge(what="answer", ceiling=ceiling)
             if self._monotonic() > deadline:
-                raise TimedOut(after_s=self._total_s)
+                raise TimedOut(after_s=self.total_s)
             parts.append(part)
         stated = response.headers.get("Content-Length")
         if stated is not None and stated.isdigit() and int(stated) != size:
@@ -150,9 +150,18 @@ def _arrived(response: requests.Response) -> bytes:
 
 
 def _link_error(error: requests.RequestException) -> LinkError:
+    """By what stands behind it: a request that could not be sent in time comes as a broken connection."""
     name = type(error).__name__
     if isinstance(error, requests.exceptions.SSLError):
         return TlsFailed(cause=name)
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or any(isinstance(one, TimeoutError) for one in _behind(error)):
         return TimedOut(cause=name)
     return Unreachable(cause=name)
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from; urllib3 also hides causes among the arguments."""
+    yield error
+    for inner in (error.__context__, *error.args):
+        if isinstance(inner, BaseException):
+            yield from _behind(inner)

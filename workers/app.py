@@ -58,7 +58,7 @@ def _entry(beat: jobs.Beat) -> dict[str, Any]:
 
 def _register(app: Celery, job: Job, node: Callable[[], Node]) -> None:
     # Not shared: Celery would otherwise give this task, bound to this node, to every application made later.
-    @app.task(name=job.name, shared=False)  # type: ignore[untyped-decorator]
+    @app.task(name=job.name, shared=False, **_limits(job))  # type: ignore[untyped-decorator]
     def task() -> None:
         try:
             opened = node()
@@ -66,6 +66,13 @@ def _register(app: Celery, job: Job, node: Callable[[], Node]) -> None:
             log.warning("job.no_node", job=job.name, reason=f"{type(error).__name__}: {error}".partition("\n")[0])
         else:
             run(job, opened)
+
+
+def _limits(job: Job) -> dict[str, int]:
+    """Celery ends what takes longer, first kindly; an embedded worker has no such limits."""
+    if job.seconds_max is None:
+        return {}
+    return {"soft_time_limit": job.seconds_max, "time_limit": job.seconds_max + 20}
 
 
 class NotReady(Exception):

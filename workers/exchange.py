@@ -19,4 +19,5 @@ def sweep(node: Node) -> Worked:
     )  # fmt: skip
 
 
-JOB = Job(name=jobs.EXCHANGE, sweep=sweep)
+# An exchange ends itself after four minutes, its last request after two more.
+JOB = Job(name=jobs.EXCHANGE, sweep=sweep, seconds_max=400)

@@ -12,7 +12,7 @@ from config import logs
 from config.settings import Settings
 from service.node import build_node
 from service.store.database import StorageUnusable
-from workers.opening import open_node
+from workers.opening import open_node, patiently
 from workers.stopped import sentences
 
 THREADS = 8
@@ -31,10 +31,14 @@ class HubWeb(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """Called in each web process, after the fork: connections must not cross it."""
+        """Called in each web process, after the fork: connections must not cross it.
+
+        gunicorn gives up altogether when one process cannot start, and one may be born while PostgreSQL recovers.
+        """
         from service.web.app import create_app
 
-        return create_app(build_node(self._settings))
+        node = build_node(self._settings)
+        return patiently(lambda: create_app(node))
 
 
 class _OneLog(Logger):  # type: ignore[misc]

@@ -36,6 +36,7 @@ class Job:
     name: str
     sweep: Callable[[Node], Worked]
     roles: frozenset[NodeRole] = BOTH
+    seconds_max: int | None = None  # where Celery's workers are processes of their own; None: as for all
 
 
 def run(job: Job, node: Node) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from config.settings import Settings
-from service.actions import doubting
+from service.actions import doubting, scheduling
 from service.actions.projecting import rebuild_if_outdated
 from service.node import Node, build_node
 from service.store import schema
 from service.store.database import StorageUnusable, storage_problem
 from sync.errors import IdentityUnusable
+
+T = TypeVar("T")
 
 DATABASE_PATIENCE_S = 30.0  # after a power cut the hub's PostgreSQL may still be recovering
 
@@ -25,6 +29,8 @@ def open_node(settings: Settings) -> Node:
         schema.upgrade(node.engine)
         rebuild_if_outdated(node)
         doubting.examine(node)
+        if not node.is_hub:
+            scheduling.note_start(node)
     except (DBAPIError, OSError) as error:
         raise storage_problem(error) or _unreachable(error) from error
     except IdentityUnusable as error:
@@ -38,14 +44,17 @@ def _unreachable(error: Exception) -> StorageUnusable:
 
 
 def _wait_for_database(node: Node) -> None:
-    """PostgreSQL may start later than we do; SQLite is there or it is not."""
-    if node.engine.dialect.name != "postgresql":
-        return
+    """PostgreSQL may start later than we do; SQLite is there or it is not. Raises OperationalError in the end."""
+    if node.engine.dialect.name == "postgresql":
+        patiently(lambda: node.engine.connect().close())
+
+
+def patiently(do: Callable[[], T]) -> T:
+    """What needs a PostgreSQL that may be recovering: tried again while it is away, then its OperationalError."""
     deadline = time.monotonic() + DATABASE_PATIENCE_S
     while True:
         try:
-            node.engine.connect().close()
-            return
+            return do()
         except OperationalError:
             if time.monotonic() > deadline:
                 raise

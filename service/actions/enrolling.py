@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from config import jobs
 from service.actions import carrying, gathering, replacing
-from service.actions.syncing import HUB_URL, exchange_now, hub_of, hub_transport, replica
+from service.actions.hub_address import HUB_URL
+from service.actions.syncing import exchange_now, hub_of, hub_transport, replica
 from service.domain.people import Actor, Step
 from service.domain.refusals import NotFound, Refused
 from service.node import Node

@@ -1,31 +1,34 @@
-"""The asking side of the exchange: when it is due, how it is done, and what a person is told about it.
+"""The asking side of the exchange: how it is done, and what a person is told about it.
 
 Who asks is a station, or a township's hub that is itself a node of its county's.
 
-Whether an exchange is due is answered from the database, so that a PC that is switched off every night simply goes on
-in the morning. A failure is retried by itself, at most five minutes later; nothing is ever given up.
+When it is due says `scheduling`. A failure is retried by itself; nothing is ever given up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.metadata import version
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from config import jobs
-from service.actions import doubting, projecting
+from service.actions import doubting, projecting, scheduling
+from service.actions.hub_address import hub_url, known_url
 from service.domain import facts as f
 from service.domain.people import SYSTEM
 from service.domain.refusals import Refused
 from service.node import Node
-from service.store import node_facts
+from service.store.database import storage_problem
 from service.store.unit import Unit
-from sync import acknowledged, blob_lane, peers, receipts
+from sync import acknowledged, peers, receipts
 from sync.blob_lane import LaneReport
-from sync.errors import LinkError, PeerBusy, SyncError
+from sync.errors import LinkError, SyncError
 from sync.exchange import ExchangeReport, NodeInfo, Replica, exchange
 from sync.limits import Limits
 from sync.peers import Contact, Peer
@@ -34,10 +37,7 @@ from sync.transport import HttpTransport
 
 log = structlog.get_logger(__name__)
 
-HUB_URL = "hub_url"  # among the node's own facts
-POLL = timedelta(seconds=60)  # with nothing to send: how often the hub is asked for news
 WORKING_AT_ONCE = 6  # of a web process's eight threads: pages must still be answered on a morning when all wake
-RETRY_MIN, RETRY_MAX = timedelta(seconds=20), timedelta(minutes=5)
 
 
 class NoHub(Refused):
@@ -51,7 +51,9 @@ class NoHub(Refused):
 class SyncState:
     """What the sync page says. `verified` only when both ends derived the same digest and nothing was recorded since.
 
-    `reason` is the code of what blocks, "" when nothing does; `retry_at` when the next attempt comes by itself.
+    `reason` is the code of the error that blocks, "" when there is none; `why` says in any case why it is not verified.
+    `blocked` are the error's particulars. `next_at`: when it is tried by itself, None when nothing is in the way, or
+    when nothing is ever tried (`why` "stick_only").
     """
 
     hub: str
@@ -61,8 +63,12 @@ class SyncState:
     last_verified_at: datetime | None
     verified: bool
     reason: str
+    why: str
+    blocked: Mapping[str, Any]
     failed_at: datetime | None
-    retry_at: datetime | None
+    next_at: datetime | None
+    stick_written_at: datetime | None
+    stick_read_at: datetime | None
     clock_offset_s: float | None
     pending: int
     quarantined: int
@@ -81,11 +87,9 @@ def replica(node: Node) -> Replica:
 
 def exchange_if_due(node: Node) -> ExchangeReport | None:
     """Exchange with the hub when it is due; None when it is not, or when the line failed (it will be due again)."""
-    if node.settings.hub_url is None:
-        return None  # reached by the stick alone, or nothing is above
     with node.reading() as connection:
         hub = hub_of(connection)
-        due = hub is not None and _is_due(node, connection, hub)
+        due = hub is not None and scheduling.is_due(node, connection, hub)
     if not due:
         return None
     try:
@@ -94,6 +98,11 @@ def exchange_if_due(node: Node) -> ExchangeReport | None:
         log.info("exchange.line_failed", code=error.code)
     except SyncError as error:
         log.warning("exchange.refused", code=error.code, **error.data)
+    except (SQLAlchemyError, OSError) as error:
+        problem = storage_problem(error)
+        if problem is None:
+            raise
+        log.warning("exchange.storage", code=problem.code)  # the page looks at the disk itself
     return None
 
 
@@ -104,8 +113,13 @@ def exchange_now(node: Node) -> ExchangeReport:
     if hub is None:
         raise NoHub
     transport = hub_transport(node)
+    line = scheduling.Listening(transport)
     try:
-        report = exchange(replica(node), hub, transport)
+        report = exchange(replica(node), hub, line)
+        scheduling.note_success(node)
+    except SyncError as error:
+        scheduling.note_failure(node, hub, error, line)
+        raise
     finally:
         transport.close()
         projecting.sweep(node)
@@ -127,14 +141,6 @@ def _tell_of_attachments(lane: LaneReport) -> None:
         log.warning("attachments.stopped", code=code)
 
 
-def hub_url(node: Node) -> str | None:
-    """Where the hub answers: as set, or as it was typed when this station was enrolled on its own page."""
-    if node.settings.hub_url is not None:
-        return node.settings.hub_url
-    with node.reading() as connection:
-        return node_facts.get(connection, HUB_URL)
-
-
 def hub_transport(node: Node, address: str = "") -> HttpTransport:
     """The line to the hub, at this address if one is given. Raises NoHub when none is known."""
     url = address or hub_url(node)
@@ -146,7 +152,7 @@ def hub_transport(node: Node, address: str = "") -> HttpTransport:
 
 def request_exchange(unit: Unit) -> None:
     """立即同步: somebody asks for it now, whatever the pause after a failure."""
-    node_facts.put(unit.connection, "exchange_requested_at", unit.now.isoformat())
+    scheduling.note_request(unit.connection, unit.now)
     unit.nudge(jobs.EXCHANGE)
 
 
@@ -157,13 +163,30 @@ def sync_state(node: Node, connection: Connection) -> SyncState | None:
         return None
     contact = peers.find_contact(connection, hub.node)
     unsent = acknowledged.unsent(connection, node.identity, hub)
+    verified = _verified(contact, unsent.count)
+    next_at = scheduling.next_try_at(node, connection, contact)
+    why = "" if verified else _why(node, known_url(node, connection), contact, unsent.count, next_at)
     return SyncState(
         hub=hub.name, unsent=unsent.count, oldest_unsent_at=unsent.oldest_at,
         last_contact_at=contact.last_contact_at, last_verified_at=contact.last_verified_at,
-        verified=_verified(contact, unsent.count), reason=contact.last_error_code or "",
-        failed_at=contact.last_error_at, retry_at=_retry_at(contact, node.now()), clock_offset_s=contact.offset_s,
-        pending=node.ledger.pending_count(connection), quarantined=len(node.ledger.quarantined(connection)),
+        verified=verified, reason=contact.last_error_code or "",
+        why=why, blocked=contact.last_error_data or {},
+        failed_at=contact.last_error_at, next_at=next_at if next_at and next_at > node.now() else None,
+        stick_written_at=contact.stick_written_at, stick_read_at=contact.stick_read_at,
+        clock_offset_s=contact.offset_s, pending=node.ledger.pending_count(connection),
+        quarantined=len(node.ledger.quarantined(connection)),
     )  # fmt: skip
+
+
+def _why(node: Node, url: str | None, contact: Contact, unsent: int, next_at: datetime | None) -> str:
+    """A code for every moment at which something waits: an error's, or that of a state which passes by itself."""
+    if url is None:
+        return "stick_only"
+    if contact.last_error_code:
+        return contact.last_error_code
+    if next_at is not None and next_at > node.now():
+        return "starting"
+    return "queued" if unsent else "unverified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,39 +235,3 @@ def _verified(contact: Contact, unsent: int) -> bool:
     if contact.last_verified_at is None or unsent:
         return False
     return contact.last_error_at is None or contact.last_error_at <= contact.last_verified_at
-
-
-def _is_due(node: Node, connection: Connection, hub: Peer) -> bool:
-    now, contact = node.now(), peers.find_contact(connection, hub.node)
-    asked = node_facts.get(connection, "exchange_requested_at")
-    if asked and _after_last_try(datetime.fromisoformat(asked), contact):
-        return True
-    retry_at = _retry_at(contact, now)
-    if retry_at is not None:
-        return now >= retry_at
-    if acknowledged.unsent(connection, node.identity, hub).count or blob_lane.is_due(connection, hub.node):
-        return True
-    last = contact.last_contact_at
-    return last is None or not last <= now < last + POLL
-
-
-def _after_last_try(asked: datetime, contact: Contact) -> bool:
-    tries = [at for at in (contact.last_contact_at, contact.last_error_at) if at is not None]
-    return all(asked > at for at in tries)
-
-
-def _retry_at(contact: Contact, now: datetime) -> datetime | None:
-    """When to try again after a failure: the longer the line has been dead the later, but never beyond five minutes.
-
-    None when the last attempt did not fail. A clock that was set back does not put the next attempt off.
-    """
-    failed = contact.last_error_at
-    if failed is None or (contact.last_verified_at is not None and contact.last_verified_at >= failed):
-        return None
-    if failed > now:
-        return now
-    wait_s = (contact.last_error_data or {}).get("wait_s")
-    if contact.last_error_code == PeerBusy.code and isinstance(wait_s, int):
-        return failed + min(timedelta(seconds=wait_s), RETRY_MAX)
-    silent = failed - contact.last_contact_at if contact.last_contact_at else RETRY_MIN
-    return failed + min(max(silent / 10, RETRY_MIN), RETRY_MAX)

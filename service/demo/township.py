@@ -23,6 +23,7 @@ from config.settings import Settings, load_settings
 from service.actions.enrolling import create_code, enrol
 from service.actions.projecting import rebuild_if_outdated
 from service.demo import town
+from service.demo.private_server import PrivateServer
 from service.demo.processes import DemoError, Process
 from service.demo.servers import PrivatePostgres, PrivateRedis
 from service.jobs import NoJobs
@@ -124,6 +125,11 @@ class Township:
     def start_redis(self) -> None:
         self._redis.start()
 
+    @property
+    def servers(self) -> dict[str, PrivateServer]:
+        """PostgreSQL and Redis of the hub, for those who want to see it go on without them."""
+        return {server.name: server for server in (self._postgres, self._redis)}
+
     def ended(self) -> list[Process]:
         """Processes that should run and do not."""
         return [process for process in self.processes.values() if process.pid is None]
@@ -138,7 +144,8 @@ class Township:
             "LIANXIN_PUBLIC_URL": self.addresses[HUB], "LIANXIN_TEST_CLOCK": str(self.clock_file),
         }  # fmt: skip
         if home != HUB:
-            return shared | {"LIANXIN_ROLE": "station", "LIANXIN_HUB_URL": self.addresses[HUB]}
+            return shared | {"LIANXIN_ROLE": "station", "LIANXIN_HUB_URL": self.addresses[HUB],
+                             "LIANXIN_BOOT_JITTER_S": "0"}  # fmt: skip
         if self.above is not None:
             shared["LIANXIN_HUB_URL"] = self.above
         return shared | {"LIANXIN_ROLE": "hub", "LIANXIN_DATABASE_URL": self._postgres.url,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select
 
 from service.domain import facts as f
 from service.domain.opinion_fold import fold
@@ -216,20 +218,44 @@ def waiting(connection: Connection, identity: Identity, *, limit: int) -> Waitin
         return Waiting()
     stream, stated, event = ledger_streams.c, sync_acknowledged.c, ledger_events.c
     query = (
-        select(event.received_us, event.header, opinions.c.id, opinions.c.reg_no)
-        .join(ledger_streams, stream.id == event.stream_id)
+        _own_events(identity)
         .outerjoin(sync_acknowledged, and_(stated.stream_id == stream.id, stated.peer == hub.node))
-        .outerjoin(opinions, event.subject == "opinion/" + opinions.c.id)
-        .where(stream.node == identity.node, event.seq > func.coalesce(stated.seq, 0))
+        .where(event.seq > func.coalesce(stated.seq, 0))
         .order_by(event.received_us, event.seq)
         .limit(limit)
     )
-    rows = tuple(
-        WaitingRow(recorded_at=from_us(row.received_us), kind=decode_header(row.header).kind,
-                   opinion=row.id or "", reg_no=row.reg_no or "")
-        for row in connection.execute(query)
-    )  # fmt: skip
+    rows = tuple(_waiting_row(row) for row in connection.execute(query))
     return Waiting(count=acknowledged.unsent(connection, identity, hub).count, rows=rows)
+
+
+def blocking(connection: Connection, identity: Identity, particulars: Mapping[str, Any]) -> WaitingRow | None:
+    """The record that an error names by its stream and number, if it is one of this node's own."""
+    place, _, scope = str(particulars.get("stream", "")).partition("/")
+    node, _, epoch = place.partition(".")
+    seq = particulars.get("seq")
+    if node != identity.node or not isinstance(seq, int):
+        return None
+    stream = ledger_streams.c
+    query = _own_events(identity).where(stream.epoch == epoch, stream.scope == scope, ledger_events.c.seq == seq)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _waiting_row(row)
+
+
+def _own_events(identity: Identity) -> Select[Any]:
+    stream, event = ledger_streams.c, ledger_events.c
+    return (
+        select(event.received_us, event.header, opinions.c.id, opinions.c.reg_no)
+        .join(ledger_streams, stream.id == event.stream_id)
+        .outerjoin(opinions, event.subject == "opinion/" + opinions.c.id)
+        .where(stream.node == identity.node)
+    )
+
+
+def _waiting_row(row: Any) -> WaitingRow:
+    return WaitingRow(
+        recorded_at=from_us(row.received_us), kind=decode_header(row.header).kind,
+        opinion=row.id or "", reg_no=row.reg_no or "",
+    )  # fmt: skip
 
 
 # --- figures ---------------------------------------------------------------------------------------------------

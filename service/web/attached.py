@@ -19,7 +19,7 @@ from service.actions.syncing import hub_of
 from service.domain.opinions import MEDIA_TYPES, Attachment, Opinion
 from service.domain.refusals import NotFound
 from service.web import desk
-from sync.blobs import Blob, BlobState
+from sync.blobs import AGAIN, Blob, BlobState
 
 pages = Blueprint("attached", __name__)
 desk.signed_in_only(pages)
@@ -81,8 +81,11 @@ def _sent(blob: Blob | None, stated: tuple[str, int] | None) -> str:
     state, chunks = stated or ("", 0)
     if state == BlobState.COMPLETE:
         return _("已送到乡镇")
-    if chunks and blob is not None:
-        return _("正在送往乡镇,已到 %(percent)s%%", percent=100 * chunks // max(1, blob.chunk_count))
+    percent = min(99, 100 * chunks // max(1, blob.chunk_count)) if blob else 0
+    if state == AGAIN:
+        return _("乡镇的那份不全,正在重新送,已到 %(percent)s%%", percent=percent)
+    if percent:
+        return _("正在送往乡镇,已到 %(percent)s%%", percent=percent)
     return _("还没送到乡镇")
 
 

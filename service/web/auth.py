@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from flask_login import LoginManager, login_user, logout_user
 from werkzeug.wrappers import Response
 
-from service.actions import accounts
+from service.actions import accounts, scheduling
 from service.domain.people import Actor
 from service.domain.refusals import Invalid, InvalidForm
 from service.web import desk, joining
@@ -38,7 +38,8 @@ class Session:
 
 
 def set_up(app: Flask) -> None:
-    login = LoginManager(app)
+    # No "current_user" in every template: asking who it is needs the database, and a page says when that is away.
+    login = LoginManager(app, add_context_processor=False)
     login.login_view = "auth.login"
     login.login_message = None
     login.user_loader(_load)
@@ -48,6 +49,8 @@ def _load(key: str) -> Session | None:
     """The session's account as it is now: a disabled account or a changed password ends it at once."""
     account, _sep, stamp = key.partition(":")
     actor = accounts.account_actor(desk.node(), account, stamp)
+    if actor is not None:
+        scheduling.note_somebody(desk.node())
     return Session(account, stamp, actor) if actor is not None else None
 
 

@@ -18,11 +18,11 @@ from sqlalchemy import func, select
 from werkzeug.wrappers import Response
 
 from service.actions import carrying, enrolling
-from service.actions.syncing import hub_url
+from service.actions.hub_address import hub_url
 from service.domain.people import Actor, Role, Step
 from service.domain.refusals import Invalid, InvalidForm, NotAllowed, NotFound
 from service.store import tables
-from service.web import desk, words
+from service.web import desk, sync_reasons
 from service.web.forms import Form
 from service.web.limits import limiter
 from sync import peers
@@ -96,7 +96,7 @@ def by_line() -> Response | tuple[str, int]:
             enrolling.enrol(desk.node(), _code(form), address=address, fetch=False)
             return _joined()
         except SyncError as error:
-            outcome.problem = _said(error, words.sync_error(error.code))
+            outcome.problem = _said(error, sync_reasons.both(error.code))
             outcome.try_stick = isinstance(error, LinkError)
     return _page(form, outcome)
 
@@ -115,7 +115,7 @@ def by_stick() -> Response | tuple[str, int]:
                 return _joined()
             outcome.carried = True
         except SyncError as error:
-            outcome.problem = _said(error, words.stick_problem(error))
+            outcome.problem = _said(error, sync_reasons.stick_problem(error))
     if desk.node().station is not None:  # enrolled, and only the rest of the stick could not be read
         return _joined()
     return _page(form, outcome)
@@ -136,7 +136,7 @@ def joined() -> Response | str:
     reason = contact.last_error_code if contact is not None else None
     return render_template(
         "station/joined.html", name=name, code=node.station, records=records, complete=complete, accounts=accounts,
-        problem=words.sync_error(reason) if reason and not complete else "",
+        problem=sync_reasons.both(reason) if reason and not complete else "",
     )  # fmt: skip
 
 

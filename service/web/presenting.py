@@ -17,7 +17,7 @@ from service.domain.office_hours import local_date
 from service.domain.town import Town
 from service.domain.working_days import WorkCalendar
 from service.store.queries import OpinionRow
-from service.web import desk, language, words
+from service.web import desk, language, sync_reasons, words
 
 WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 
@@ -28,7 +28,7 @@ def set_up(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         moment=moment, day=day, level=level_name, short_day=short_day, word=words.word, term=words.term,
-        sync_error=words.sync_error, local_day=local_day, paper_day=paper_day,
+        sync_reason=sync_reasons.reason, sync_advice=sync_reasons.advice, local_day=local_day, paper_day=paper_day,
     )  # fmt: skip
     app.jinja_env.globals.update(
         choices=words.choices, countdown=countdown, row_countdown=row_countdown, page=Page(),

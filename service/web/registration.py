@@ -9,6 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from service.actions.hub_address import hub_url
 from service.actions.registering import (
     NewOpinion,
     Receipt,
@@ -17,7 +18,6 @@ from service.actions.registering import (
     tracking_code,
     tracking_hash,
 )
-from service.actions.syncing import hub_url
 from service.domain.casework import standing
 from service.domain.people import Reporter, Step
 from service.domain.town import Town

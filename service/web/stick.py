@@ -10,7 +10,7 @@ from flask_babel import gettext
 
 from service.actions import carrying
 from service.domain.people import Step
-from service.web import desk, words
+from service.web import desk, sync_reasons
 from service.web.forms import Form
 from sync.errors import SyncError
 from sync.peers import Contact, Peer
@@ -98,7 +98,7 @@ def _page(form: Form, outcome: Outcome) -> tuple[str, int]:
     status = STATUS_FAILED if outcome.failed else form.status
     return render_template(
         "stick.html", form=form, outcome=outcome, folders=_folders(), stations=_stations(contacts), contacts=contacts,
-        problem=words.stick_problem,
+        problem=sync_reasons.stick_problem,
     ), status  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from flask_babel import gettext
 
 from service.domain.refusals import Refused
 from service.domain.working_days import Term
-from sync.errors import SyncError
 
 
 def N_(text: str) -> str:
@@ -258,35 +257,6 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "caption": N_("附件说明"),
         "why": N_("处理理由"),
     },
-    # Why an exchange with the hub did not go through, as the sync library names it.
-    "sync_error": {
-        "unreachable": N_("连不上乡镇服务器。记录不受影响,系统会自动重试;请检查网线和路由器。"),
-        "timed_out": N_("线路太慢,本次没有传完。系统会自动重试,并减小每次传送的量。"),
-        "tls_failed": N_("安全连接失败。请先核对本机日期和时间,再联系乡镇管理员检查证书。"),
-        "captive_portal": N_("网络要求先登录上网认证页面。请在本机打开浏览器完成认证。"),
-        "answer_cut": N_("传送中途断线。系统会自动重试,不会重复也不会丢失。"),
-        "peer_busy": N_("乡镇服务器繁忙,稍后自动重试。"),
-        "peer_failed": N_("乡镇服务器内部故障,稍后自动重试;若持续出现请告知乡镇管理员。"),
-        "format_unsupported": N_("两端软件版本不一致,请更新软件。已记录的内容不会丢失。"),
-        "too_large": N_("单次传送内容过大,系统会自动分批重试。"),
-        "unexpected_answer": N_("对方不像是乡镇服务器,请核对服务器地址。"),
-        "unknown_peer": N_("乡镇服务器不认识本站,请向乡镇索取接入码重新接入。"),
-        "peer_revoked": N_("本机的接入资格已被收回。请保留本机硬盘并联系乡镇。"),
-        "bad_signature": N_("签名核对不通过,没有存入任何内容。请联系乡镇管理员。"),
-        "wrong_recipient": N_("应答的不是本镇的服务器,请核对服务器地址。"),
-        "not_granted": N_("乡镇没有给本站这部分权限,请联系乡镇管理员。"),
-        "fork_found": N_("发现两台电脑使用同一身份,请立即联系乡镇管理员。"),
-        "counter_too_low": N_("请求序号过旧,系统会自动重试;若持续出现,可能有另一台电脑在使用本站身份。"),
-        "stick_unusable": N_("U盘读写失败,或已被拔出。请重新插好后再做一次,已读入的内容不会丢失;仍不行请换一个U盘。"),
-        "stick_read_only": N_("U盘不能写入。请关闭写保护开关,或换一个U盘。"),
-        "stick_full": N_("U盘空间不足。请腾出空间或换一个更大的U盘;之前写好的内容仍然完整。"),
-        "stick_empty": N_("这个U盘上没有带给本机的内容。请核对U盘和文件夹是否选对。"),
-        "stick_for_others": N_("U盘上的内容是带给别处的,可能是其他站或其他乡镇的U盘。没有存入任何内容。"),
-        "stick_answer_missing": N_("U盘上还没有乡镇的接入答复。请先带到乡镇读入。"),
-        "stick_file_missing": N_("U盘上少了一个文件,其余已读入。对方下次写U盘时会补上。"),
-        "stick_file_damaged": N_("U盘上有一个文件已损坏,其余照常读入。对方下次写U盘时会重写;若反复出现请换一个U盘。"),
-        "stick_path_unsafe": N_("U盘上的清单被人改动过,没有读入。请停止使用这个U盘并告知乡镇管理员。"),
-    },
     # What a stick brought and why it was not stored, where the other side's words above would mislead.
     "stick_problem": {
         "code_refused": N_("接入申请所用的接入码不对、已用过或已过期,没有接入。请重新生成接入码。"),
@@ -375,19 +345,6 @@ def refusal(refused: Refused, label: str = "") -> str:
     if sentence is None:
         return gettext("系统没有接受(代码 %(code)s)。", code=refused.code)
     return gettext(sentence, **{"field": field, **refused.data})
-
-
-def sync_error(code: str) -> str:
-    label = LABELS["sync_error"].get(code)
-    return gettext(label) if label else gettext("同步没有完成(代码 %(code)s),系统会自动重试。", code=code)
-
-
-def stick_problem(error: SyncError) -> str:
-    """Why a stick, or one file on it, could not be used; the file is named."""
-    label = LABELS["stick_problem"].get(error.code)
-    sentence = gettext(label) if label else sync_error(error.code)
-    file = error.data.get("file")
-    return f"{file}: {sentence}" if file else sentence
 
 
 def term(text: str) -> str:

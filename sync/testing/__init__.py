@@ -10,9 +10,10 @@ from sync.testing.exchange_contract import ExchangeContract
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import LedgerContract
 from sync.testing.nodes import Lab, LabNode, draft
-from sync.testing.transports import Crash, DirectTransport, Faults, FaultyTransport
+from sync.testing.transports import FAULT_NAMES, Crash, DirectTransport, Faults, FaultyTransport
 
 __all__ = [
+    "FAULT_NAMES",
     "Crash",
     "DirectTransport",
     "EpochContract",

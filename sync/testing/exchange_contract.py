@@ -350,7 +350,7 @@ class ExchangeContract:
         station = lab.node("station", limits=Limits(batch_raw_bytes=2000, batch_raw_bytes_start=2000, exchange_s=60))
         lab.enrol(station, hub, ["t/s/a"], ["t/s/a"])
         station.record(HALL, *(draft(text="x" * 1500) for _ in range(20)))
-        seconds = iter(range(0, 100_000, 9))
+        seconds = iter(range(0, 100_000, 4))
         line = DirectTransport(hub.responder)
         first = exchange(station.replica, station.peer(hub), line, lambda: float(next(seconds)))
         assert 0 < first.pushed < 20

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from random import Random
+from typing import Final
 
 from sync.errors import CaptivePortal, PeerBusy, SyncError, TimedOut, Unreachable, decode_error, encode_error
 from sync.responder import Responder
@@ -40,13 +41,19 @@ class Faults:
     flip_answer: float = 0.02
     portal: float = 0.02
     busy: float = 0.02
+    repeat_later: float = 0.02
+
+
+# What `told` may hear: the faults themselves, and a request that comes after later ones.
+FAULT_NAMES: Final = frozenset({*(fault.name for fault in fields(Faults)), "come_late"})
 
 
 class FaultyTransport:
     """Loses, doubles, delays, reorders, cuts and changes what passes; `random` decides, so a seed repeats it.
 
     A delayed request arrives before some later one, from whichever caller shares `late`: that is how messages
-    overtake each other. A peer that crashes while answering looks like a dead line; `revive` starts it again.
+    overtake each other; one that is repeated later may come weeks after it was answered. A peer that crashes while
+    answering looks like a dead line; `revive` starts it again. `told` hears every fault by its name.
     """
 
     def __init__(
@@ -56,12 +63,14 @@ class FaultyTransport:
         faults: Faults | None = None,
         late: list[tuple[str, bytes]] | None = None,
         revive: Callable[[], None] | None = None,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self._inner = inner
         self._random = random
         self._faults = faults or Faults()
         self._late = late if late is not None else []
         self._revive = revive or (lambda: None)
+        self._told = told or (lambda _: None)
 
     def post(self, verb: str, body: bytes) -> bytes:
         self._deliver_late()
@@ -79,6 +88,8 @@ class FaultyTransport:
                 return self._send(verb, self._cut(body))
             case "flip_request":
                 return self._send(verb, self._flip(body))
+            case "repeat_later":
+                self._late.append((verb, body))
             case "duplicate":
                 answer = self._send(verb, body)
                 self._send_unheard(verb, body)
@@ -97,6 +108,7 @@ class FaultyTransport:
         for fault in fields(self._faults):
             place -= getattr(self._faults, fault.name)
             if place < 0:
+                self._told(fault.name)
                 return fault.name
         return None
 
@@ -116,6 +128,7 @@ class FaultyTransport:
 
     def _deliver_late(self) -> None:
         while self._late and self._random.random() < 0.5:
+            self._told("come_late")
             self._send_unheard(*self._late.pop(self._random.randrange(len(self._late))))
 
     def _cut(self, data: bytes) -> bytes:

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,9 +34,16 @@ from service.domain.people import Actor, Role
 from service.node import Node
 from service.store.tables import cards, opinions
 from sync import epochs
+from tests.chaos.conftest import SEED
+from tests.chaos.harm import Harm
+from tests.chaos.judging import judge
+from tests.chaos.line import VILLAGE
+from tests.chaos.people import Clerk, Recorder, leave_all
+from tests.chaos.stage import Stage
 
-KILLS = 25
-SEED = 20261123
+KILLS = 12
+SHORT_KILLS = 8
+MORE_THAN_FITS = 300
 CLERK = Actor(account="chaos", name="郑受理(虚构)", role=Role.CLERK)
 LIAISON = Actor(account="chaos", name="王小满(虚构)", role=Role.LIAISON, station=STATION)
 CASES = 12
@@ -83,7 +90,7 @@ def test_a_worker_killed_in_the_middle_and_two_beats_fire_every_card_once(story:
 
 
 @pytest.mark.slow
-def test_25_kills_while_posting_lose_nothing_acknowledged_and_register_nothing_twice(story: Story) -> None:
+def test_kills_and_a_full_disk_while_posting_lose_nothing_acknowledged_and_register_nothing_twice(story: Story) -> None:
     story.exchange()  # so that what the hub had is counted before
     before = opinions_at(story, STATION)
     dice = random.Random(SEED)
@@ -94,9 +101,11 @@ def test_25_kills_while_posting_lose_nothing_acknowledged_and_register_nothing_t
         for _ in range(KILLS):
             station.start()
             _post_until_killed(station, poster, after_s=dice.uniform(0.02, 0.3))
+        station.start()
+        _post_until_full(station, poster)
     story.township.start_station(STATION)
-    again = list(poster.unanswered)
     acknowledged = set(poster.acknowledged)
+    again = [number for number in poster.unanswered if number not in acknowledged]
     complete = {number for number in again if opinion_of_form(story, STATION, number)}
 
     assert len(again) >= KILLS // 2, "the kills hit no request, so they proved nothing"
@@ -124,11 +133,23 @@ def _post_until_killed(station: "WarmStation", poster: Poster, after_s: float) -
     posting.join()
 
 
+def _post_until_full(station: "WarmStation", poster: Poster) -> None:
+    """What does not fit is refused with a sentence, pages go on, and the same form is taken once there is room."""
+    station.fill_disk()
+    refused = next(number for number in (uuid.uuid4().hex for _ in range(MORE_THAN_FITS)) if not poster.post(number))
+    page = poster.browser.send(poster.form, form=refused, title="虚构意见", body="不少于几页(虚构)" * 500)
+    assert (page.status, "磁盘已满" in page.text) == (503, True)
+    seen(poster.browser.open("/opinions"))
+    station.make_room()
+    assert poster.post(refused)
+
+
 class WarmStation:
     """The township's station, each start a new process of its own that runs the real `serve` (see warm_station.py)."""
 
-    def __init__(self, launcher: subprocess.Popen[str], address: str) -> None:
+    def __init__(self, launcher: subprocess.Popen[str], address: str, full: Path) -> None:
         self._launcher = launcher
+        self._full = full
         self._address = address
         self._pid = 0
 
@@ -140,23 +161,33 @@ class WarmStation:
         self._pid = int(self._launcher.stdout.readline())
         until(lambda: answers(f"{self._address}/login"), "the station's first page after a kill")
 
+    def fill_disk(self) -> None:
+        """Its database may not grow by a single page; see warm_station.py."""
+        self._full.touch()
+
+    def make_room(self) -> None:
+        self._full.unlink()
+
     def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
         until(lambda: not psutil.pid_exists(self._pid), "the killed process is gone")
 
 
 @contextmanager
 def warm_station(story: Story) -> Iterator[WarmStation]:
     environment = inherited() | story.township.environment(STATION) | {"PYTHONPATH": str(ROOT)}
-    log = story.township.processes[STATION].log
+    log, full = story.township.processes[STATION].log, story.township.folder / "full"
     with log.open("a") as errors:
         launcher = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("warm_station.py"))],
+            [sys.executable, str(Path(__file__).with_name("warm_station.py")), str(full)],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
+        station = WarmStation(launcher, story.township.addresses[STATION], full)
         try:
-            yield WarmStation(launcher, story.township.addresses[STATION])
+            yield station
         finally:
+            station.kill()
             launcher.communicate()
 
 
@@ -228,16 +259,15 @@ def test_a_station_restored_as_documented_gets_back_what_the_hub_had_received(st
 
 
 @pytest.mark.slow
-def test_a_hub_killed_while_it_receives_has_everything_once_after_the_next_exchange(story: Story) -> None:
+def test_a_hub_killed_while_it_receives_has_everything_once_after_the_next_exchange(stage: Stage, story: Story) -> None:
     web = story.township.processes["hub-web"]
     story.exchange()
     before = opinions_at(story, HUB)
-    web.stop()
+    stage.lines[STATION].set_dead(dead=True)
     with story.node(STATION) as node:
         for number in range(RECORDED_MEANWHILE):
             _registered(node, LIAISON, number)
-    web.start()
-    web.wait_until_it_answers(f"{story.township.addresses[HUB]}/healthz")
+    stage.lines[STATION].set_dead(dead=False)
     browser = story.sign_in(STATION, f"{STATION}.liaison")
     browser.send(browser.open("/sync").form("/sync"))
     time.sleep(0.25)  # somewhere between the first request and the last answer
@@ -249,3 +279,29 @@ def test_a_hub_killed_while_it_receives_has_everything_once_after_the_next_excha
     assert heads_at(story, HUB, STATION) == heads_at(story, STATION, STATION)
     with story.node(HUB) as hub:
         assert check(hub) == []
+
+
+@pytest.mark.slow
+def test_a_short_run_of_everything_at_once_loses_doubles_and_leaves_nothing(stage: Stage, story: Story) -> None:
+    """What `make chaos` does for as long as one likes, on one station and with its line as bad as a village's."""
+    station, clerk = f"{STATION}.liaison", "clerk"
+    people = [
+        Recorder(station, stage.addresses[STATION], stage.passwords[station], SEED, 0.3),
+        Clerk(clerk, stage.addresses[HUB], stage.passwords[clerk], SEED, 0.5),
+    ]
+    harm = Harm(stage, SEED, gap_s=(0.1, 1.0))
+    stage.lines[STATION].shape = VILLAGE
+    for person in people:
+        person.start()
+    harm.run(SHORT_KILLS, lambda _: None)
+    harm.heal()
+    assert leave_all(people) == []
+    browser = story.sign_in(STATION, station)
+    browser.send(browser.open("/sync").form("/sync"))  # else it would wait for its own next try
+    verdict = judge(stage, [person.promises for person in people], harm.keep_up, lambda _: None)
+    assert list(verdict.sentences()) == []
+    assert verdict.figures["opinions_acknowledged"] > 0
+    assert harm.done.kills.total() == SHORT_KILLS
+    assert harm.done.pauses
+    assert harm.done.line_troubles
+    assert harm.done.evenings

@@ -178,6 +178,25 @@ def test_an_exchange_is_due_again_by_the_database_after_a_restart(township: Town
     assert report.verified
 
 
+def test_a_night_asleep_does_not_make_the_first_failed_try_of_the_morning_a_long_wait(township: Township) -> None:
+    station, clock = township.station("qd"), township.clock
+    settle(township)
+    register(station)
+    township.line.cut()
+    clock.go_on(minutes=1)
+    waits = []
+    for hours in (0, 0, 0, 0, 0, 0, 15):
+        clock.go_on(hours=hours)
+        assert syncing.exchange_if_due(station) is None
+        with station.reading() as connection:
+            state = syncing.sync_state(station, connection)
+        assert state is not None
+        assert state.next_at is not None
+        waits.append((state.next_at - clock.now).total_seconds())
+        clock.go_on(seconds=waits[-1])
+    assert max(waits) > 100 > 20 >= waits[-1], "a dead line in the evening says nothing of the morning"
+
+
 def test_a_reception_that_arrives_rings_for_the_coverage_view(township: Township) -> None:
     class Rung(list[str]):
         def request(self, name: str) -> None:

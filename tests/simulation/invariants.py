@@ -1,27 +1,41 @@
 """What must hold once every line works again."""
 
+import json
 from collections import Counter
 
-from sync.bundle import unpack
+from sqlalchemy import Connection, select
+
+from sync import erasing, incidents
+from sync.bundle import decode_segment
 from sync.events import Event, Scope
+from sync.tables import ledger_held, ledger_incidents
 from sync.tracing import trace
-from tests.simulation.world import HUB_ONLY, LIMITS, Member, Violation, World, everything, own_scope
+from tests.simulation.members import Member
+from tests.simulation.world import ERASURE, HUB_ONLY, PUB, STATIONS, Violation, World
 
 
 def check(world: World) -> None:
-    """Raises `Violation` with the first invariant that does not hold."""
-    at_hub = everything(world.hub)
+    """Raises `Violation` with the first invariant that does not hold. Numbers are those of the design's list."""
+    at_hub = world.hub.everything()
+    # What is to be gone: a wish that went with its disk before anybody heard of it binds nobody.
+    erased = {json.loads(event.body)["of"] for event in at_hub if event.kind == ERASURE and event.body is not None}
     for member in world.members:
-        _chains_verify(member)
-        _nothing_lost_or_doubled(member, at_hub)
-        _folded_all(member)
-    _survivors_arrived(world, at_hub)
-    _nothing_invented(world, at_hub)
-    _sticks_arrived(world, at_hub)
+        held = at_hub if member is world.hub else member.everything()
+        _chains_verify(member)  # 2
+        _nothing_lost_or_doubled(member, at_hub, erased)  # 1, 2
+        _folded_all(member, held)  # 5: what is shown was made from everything that is here
+        if not member.revoked:  # who has withdrawn a key, has no say on that disk any more
+            _erased_everywhere(member, held, erased)  # 8
+        world.journal.line(f"{member.name} ends at {member.ledger.digest(member.heads(Scope('t'))).hex()}")
+    _survivors_arrived(world, at_hub, erased)  # 1
+    _nothing_invented(world, at_hub)  # 1
+    _bundles_arrived(world, at_hub)  # 1
     for station in world.stations:
-        _equal(world, station)
-        _nothing_foreign(station)
-    _keys_once(world)
+        if not station.revoked:
+            _equal(world, station)  # 3
+        _nothing_foreign(station)  # 6
+    _nothing_waits(world)  # 7
+    _keys_once(world)  # 10
 
 
 def _chains_verify(member: Member) -> None:
@@ -31,70 +45,115 @@ def _chains_verify(member: Member) -> None:
         raise Violation(f"{member.name}: {problems[0]}")
 
 
-def _nothing_lost_or_doubled(member: Member, at_hub: list[Event]) -> None:
+def _body(erased: set[str], name: str, body: bytes | None) -> bytes | None:
+    """What must be left of a body."""
+    return None if name in erased else body
+
+
+def _nothing_lost_or_doubled(member: Member, at_hub: list[Event], erased: set[str]) -> None:
     """What was committed on any disk that is still there is at the hub once, byte for byte."""
     there = {event.event_id: event for event in at_hub}
     times = Counter(event.event_id for event in at_hub)
-    for name, body in member.recorded.items():
+    for name, body in member.memory.recorded.items():
         event = there.get(name)
-        if event is None or event.body != body or event.stream.origin.node != member.identity.node:
+        if event is None or event.stream.origin.node != member.node:
             raise Violation(f"{member.name}: {name} is not at the hub as it was recorded")
+        if event.body != _body(erased, name, body):
+            raise Violation(f"{member.name}: {name} is at the hub with another body")
         if times[name] != 1:
             raise Violation(f"{member.name}: {name} is at the hub {times[name]} times")
 
 
-def _survivors_arrived(world: World, at_hub: list[Event]) -> None:
+def _survivors_arrived(world: World, at_hub: list[Event], erased: set[str]) -> None:
     """What its own node has lost, but any other disk still held."""
     there = {event.event_id: event.body for event in at_hub}
     for name, body in world.surviving.items():
-        if name not in there or there[name] != body:
+        if name not in there:
             raise Violation(f"{name} was on a disk and is not at the hub")
+        if body is not None and there[name] != _body(erased, name, body):
+            raise Violation(f"{name} is at the hub with another body")
 
 
 def _nothing_invented(world: World, at_hub: list[Event]) -> None:
-    """What the hub holds was committed by its origin once, be it on a disk that was put back since."""
+    """What the hub holds was committed by its origin once, be it on a disk that was put back or switched off since."""
     committed: dict[str, set[str]] = {}
-    for member in world.members:
-        committed.setdefault(member.identity.node, set()).update(member.recorded, member.perhaps)
+    for member in [*world.members, *world.gone]:
+        committed.setdefault(member.node, set()).update(member.memory.recorded, member.perhaps)
     for event in at_hub:
         if event.event_id not in committed[event.stream.origin.node]:
             raise Violation(f"the hub holds {event.stream} {event.seq}, which was never committed")
 
 
-def _sticks_arrived(world: World, at_hub: list[Event]) -> None:
-    """Also what only a stick remembers."""
+def _bundles_arrived(world: World, at_hub: list[Event]) -> None:
+    """Also what only a bundle in a drawer remembers."""
     there = {event.event_id for event in at_hub}
-    for station, data in world.carried:
-        for segment in unpack(data, station.identity.public_key, LIMITS).segments:
-            missing = [name.hex() for name in trace(segment).names() if name.hex() not in there]
-            if missing:
-                raise Violation(f"{segment.stream}: {missing[0]} came on a stick and is not at the hub")
+    for bundle in world.carried:
+        for name in sorted(bundle.names - there):
+            raise Violation(f"{name} came in a bundle of {bundle.station.name} and is not at the hub")
 
 
-def _folded_all(member: Member) -> None:
+def _folded_all(member: Member, held: list[Event]) -> None:
     """Every subject that received events was folded with all of them."""
-    own = member.identity.node
-    for event in everything(member):
-        if event.stream.origin.node != own and event.event_id not in member.folded.get(event.subject, ()):
+    for event in held:
+        if event.stream.origin.node != member.node and event.event_id not in member.memory.folded.get(
+            event.subject, ()
+        ):
             raise Violation(f"{member.name}: {event.subject} was not folded after {event.stream} {event.seq}")
 
 
+def _erased_everywhere(member: Member, held: list[Event], erased: set[str]) -> None:
+    """An erased body lies on no disk: not in the ledger, not among what waits, not in what is kept as evidence."""
+    for event in held:
+        if event.event_id in erased and event.body is not None:
+            raise Violation(f"{member.name}: {event.event_id} was erased and is still there")
+    with member.replica.engine.begin() as conn:
+        if not erasing.version(conn):
+            return
+        kept = frozenset(bytes.fromhex(name) for name in erased)
+        for name in _bodies_aside(conn):
+            if name in kept:
+                raise Violation(f"{member.name}: {name.hex()} was erased and lies among what waits")
+
+
+def _bodies_aside(conn: Connection) -> list[bytes]:
+    segments = [decode_segment(row) for row in conn.execute(select(ledger_held.c.segment)).scalars()]
+    evidence = select(ledger_incidents.c.evidence).where(ledger_incidents.c.evidence.is_not(None))
+    segments += [incidents.open_evidence(row) for row in conn.execute(evidence).scalars()]
+    return [
+        name for segment in segments
+        for name, body in zip(trace(segment).names(), segment.bodies, strict=True) if body is not None
+    ]  # fmt: skip
+
+
 def _equal(world: World, station: Member) -> None:
-    scopes = (Scope("t/pub"), own_scope(station))
+    scopes = (PUB, station.scope)
     if world.hub.ledger.digest(world.hub.heads(*scopes)) != station.ledger.digest(station.heads(*scopes)):
         raise Violation(f"{station.name}: digests differ after healing")
 
 
 def _nothing_foreign(station: Member) -> None:
+    central = station.scope == "t/s/s0"
     for stream in station.heads(Scope("t")):
-        readable = stream.scope in ("t/pub", own_scope(station)) or own_scope(station) == "t/s/s0"
+        readable = stream.scope in (PUB, station.scope) or (central and stream.scope.startswith(STATIONS))
         if stream.scope == HUB_ONLY or not readable:
             raise Violation(f"{station.name} holds {stream}")
+
+
+def _nothing_waits(world: World) -> None:
+    """No early segment, no quarantined subject, no event that is said to be unsent."""
+    for member in world.members:
+        with member.replica.engine.begin() as conn:
+            aside, waiting = member.ledger.quarantined(conn), member.ledger.pending_count(conn)
+            held = conn.execute(select(ledger_held.c.node)).all()
+        if aside or waiting:
+            raise Violation(f"{member.name}: {len(aside)} subjects are set aside and {waiting} wait")
+        if held:
+            raise Violation(f"{member.name}: {len(held)} early segments wait for ever")
 
 
 def _keys_once(world: World) -> None:
     """A key was claimed once per node and scope; two nodes that could not know of each other may both have."""
     for member in world.members:
-        doubled = [key for key, times in Counter(member.keys).items() if times > 1]
+        doubled = [key for key, times in Counter(member.memory.keys).items() if times > 1]
         if doubled:
             raise Violation(f"{member.name}: key {doubled[0]} was used twice")

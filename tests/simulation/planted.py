@@ -23,7 +23,7 @@ from sync.tables import ledger_once, sync_peers
 from sync.tracing import Traced, trace
 from sync.transport import Transport
 from sync.wire import Envelope
-from tests.simulation.world import Parts
+from tests.simulation.members import Parts
 
 
 def changed(struct: Any, **fields: Any) -> Any:

@@ -303,6 +303,17 @@ class BlobContract:
         station.exchange(hub)
         assert content_of(hub, digest) == PHOTO
 
+    def test_progress_that_goes_back_is_told_from_progress(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        digest = shared(station, hub)
+        with station.engine.begin() as conn:
+            for state, chunks, kept in (
+                ("referenced", 0, "referenced"), ("partial", 3, "partial"), ("partial", 1, "again"),
+                ("partial", 2, "again"), ("complete", 5, "complete"), ("partial", 4, "again"),
+            ):  # fmt: skip
+                station.blobs.note_holder(conn, hub.node, digest, state, chunks)
+                assert station.blobs.held_by(conn, hub.node, [digest]) == {digest: (kept, chunks)}
+
     def test_a_hub_that_lost_all_files_gets_them_back(self, lab: Lab) -> None:
         hub, station = lab.pair()
         digest = shared(station, hub)

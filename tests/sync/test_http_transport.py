@@ -258,3 +258,12 @@ def test_a_whole_exchange_over_a_real_socket(sqlite_lab: Lab) -> None:
     with serving(respond) as url, closing(HttpTransport(url)) as line:
         report = station.exchange(hub, line)
     assert (report.pushed, report.pulled, report.verified) == (200, 1, True)
+
+
+def test_a_server_that_takes_nothing_in_is_slow_and_not_away() -> None:
+    with closing(socket.socket()) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        with closing(HttpTransport(f"http://127.0.0.1:{deaf.getsockname()[1]}", connect_s=0.3, read_s=0.3)) as line:
+            with refused(TimedOut):
+                line.post("push", bytes(16 * 1024 * 1024))

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from config.settings import Settings
+from service.actions import accounts
 from service.actions.accounts import NewAccount, create_account
 from service.demo.town import FOUNDER
 from service.jobs import NoJobs
@@ -151,6 +153,19 @@ def test_a_fault_of_ours_tells_the_reader_nothing_inner(
     assert "系统故障" in page.text
     assert "secret" not in page.text
     assert "王小明" not in page.text
+
+
+def test_a_database_that_is_away_is_said_in_words_also_to_who_has_signed_in(
+    at_station: Sit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_away(*_: object) -> None:
+        raise OperationalError("SELECT secret", {}, Exception("connection refused"))
+
+    browser = at_station("liaison")
+    monkeypatch.setattr(accounts, "account_actor", is_away)
+    with capture_logs():  # as it stands, structlog would look into every local variable, "current_user" among them
+        page = browser.get("/workbench")
+    assert (page.status_code, "系统故障" in page.text, "secret" in page.text) == (500, True, False)
 
 
 def test_a_station_that_is_not_enrolled_says_what_to_do(tmp_path: Path) -> None:

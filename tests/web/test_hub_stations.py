@@ -66,19 +66,6 @@ def test_states_of_a_line(known: dict[str, Any], state: str) -> None:
     assert state_of(**known) == state
 
 
-def test_the_oldest_waiting_record_leads_the_list_after_what_alarms() -> None:
-    town, known = a_town("aa", "bb", "cc", "dd"), [peer(code) for code in ("aa", "bb", "cc", "dd")]
-    contacts = {
-        **contact("aa", last_contact_at=MONDAY, last_verified_at=MONDAY),
-        **contact("bb", last_contact_at=MONDAY, unsent_count=1, oldest_unsent_at=FRIDAY),
-        **contact("cc", last_contact_at=MONDAY, unsent_count=9, oldest_unsent_at=MONDAY - timedelta(days=14)),
-        **contact("dd", last_contact_at=MONDAY - timedelta(days=10)),
-    }
-    found = lines(town, known, contacts, MONDAY)
-    assert [line.station.code for line in found] == ["dd", "cc", "bb", "aa"]
-    assert [line.waiting_days for line in found] == [0, 10, 1, 0]
-
-
 def test_a_named_refusal_alarms_whatever_else_is_known() -> None:
     (line,) = lines(a_town("qd"), [peer("qd")], contact(
         "qd", last_contact_at=MONDAY, last_verified_at=MONDAY, last_error_code="fork_found"

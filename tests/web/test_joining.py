@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse as Page
 
-from service.actions import carrying, enrolling, projecting, syncing
+from service.actions import carrying, enrolling, hub_address, projecting, syncing
 from service.actions.enrolling import create_code
 from service.demo.town import FOUNDER
 from service.domain.people import Actor, Role
@@ -68,7 +68,7 @@ def line(township: Township, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
 
     def transport(node: Node, address: str = "") -> Line:
-        url = address or syncing.hub_url(node) or ""
+        url = address or hub_address.hub_url(node) or ""
         asked.append(url)
         if "down" in url:
             raise Unreachable
@@ -90,7 +90,7 @@ def test_a_new_computer_is_led_to_the_page_joins_and_shows_how_far_its_history_i
     assert "把这台电脑接入乡镇" in pc.get("/join").text
     answer = join(pc, code.lower().replace("-", " "))
     assert (answer.status_code, answer.location) == (302, "/join/joined")
-    assert (fresh.station, syncing.hub_url(fresh)) == ("qd", ADDRESS)
+    assert (fresh.station, hub_address.hub_url(fresh)) == ("qd", ADDRESS)
     waiting = pc.get("/join/joined").text
     assert "正在接收本站以前的记录" in waiting
     assert 'http-equiv="refresh"' in waiting
@@ -110,7 +110,7 @@ def test_once_joined_the_page_is_gone(pc: Browser, fresh: Node, code: str, line:
     assert pc.get("/join").location == "/login"
     again = pc.client.post("/join/line", data={**form, "hub_address": "https://elsewhere.example", "join_code": code})
     assert again.status_code == 404
-    assert syncing.hub_url(fresh) == ADDRESS
+    assert hub_address.hub_url(fresh) == ADDRESS
     assert "去接入" not in pc.get("/login").text
 
 
@@ -122,7 +122,7 @@ def test_a_code_that_is_none_is_explained(pc: Browser, fresh: Node, line: list[s
         answer = join(pc, typed)
         assert answer.status_code == 422
         assert said in answer.text
-    assert (fresh.station, syncing.hub_url(fresh)) == (None, None), "only the address of a proven hub is kept"
+    assert (fresh.station, hub_address.hub_url(fresh)) == (None, None), "only the address of a proven hub is kept"
 
 
 def test_a_code_that_another_computer_has_used_is_refused(
@@ -207,4 +207,4 @@ def test_a_hub_and_an_enrolled_station_have_no_such_page(
     assert Browser(hub_app).get("/join").status_code == 404
     assert at_station("liaison").get("/join").location == "/login"
     with township.station.reading() as connection:
-        assert node_facts.get(connection, syncing.HUB_URL) is None
+        assert node_facts.get(connection, hub_address.HUB_URL) is None

@@ -218,7 +218,7 @@ def test_why_nothing_goes_out_is_said_in_words(
         peers.record_error(connection, hub.node, error, township.clock())
     liaison = at_station("liaison")
     assert chinese in liaison.get("/sync").text
-    assert "下次自动重试" in liaison.get("/sync").text
+    assert "下次自动尝试" in liaison.get("/sync").text
     liaison.speak("en")
     assert english in liaison.get("/sync").text
 

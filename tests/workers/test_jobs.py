@@ -12,6 +12,8 @@ from config.settings import NodeRole, Settings
 from service.actions import housekeeping
 from service.node import Node
 from service.store.tables import job_runs
+from sync.limits import Limits
+from sync.transport import HttpTransport
 from tests.workers.conftest import Clock
 from workers.app import JOBS, NodeOfProcess, beats_of, build_app
 from workers.job import Job, Worked, run
@@ -46,6 +48,12 @@ def test_the_application_takes_json_only_keeps_no_results_and_acknowledges_late(
     assert conf.task_ignore_result
     assert conf.result_backend is None
     assert conf.worker_prefetch_multiplier == 1
+
+
+def test_celery_leaves_an_exchange_the_time_that_it_leaves_itself(settings: Settings) -> None:
+    task = build_app(settings, lambda: pytest.fail("not run")).tasks[jobs.EXCHANGE]
+    longest = Limits().exchange_s + HttpTransport("http://hub").total_s + Limits().blob_lane_s
+    assert longest < task.soft_time_limit < task.time_limit
 
 
 def test_two_applications_in_one_process_keep_their_own_nodes(settings: Settings) -> None:

@@ -1,0 +1,107 @@
+"""Every line works again; one hub is left; people have done what they were asked to do."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from sync import incidents, peers, replacing
+from sync.errors import OriginRevoked, PeerRevoked, SyncError
+from sync.tables import ledger_held
+from tests.simulation import disasters, sticks
+from tests.simulation.members import Member
+from tests.simulation.world import Violation, World
+
+# A round is every station once. What still moves after so many will never end.
+ROUNDS_MAX = 20
+
+
+def heal(world: World) -> None:
+    """Until every station is found equal and nothing moves any more. Raises `Violation` where that does not come."""
+    world.journal.line("healing")
+    disasters.leave_one_hub(world)
+    world.calm = True
+    for member in world.members:
+        world.surviving |= {event.event_id: event.body for event in member.everything()}
+    at_rest: dict[str, object] = {}
+    for _ in range(ROUNDS_MAX):
+        moved = _bring_what_lacks(world)
+        for station in world.stations:
+            moved |= _moves(world, station, at_rest)
+        moved |= _decide_late_work(world)
+        world.pass_time(timedelta(hours=1))
+        if not moved:
+            break
+    else:
+        raise Violation(f"no rest after {ROUNDS_MAX} rounds over good lines")
+    for member in world.members:
+        _fold_everything(world, member)
+
+
+def _moves(world: World, station: Member, at_rest: dict[str, object]) -> bool:
+    """Exchanges, unless that could only repeat the last time; whether it had to."""
+    if station.name in at_rest and at_rest[station.name] == _standing(world, station):
+        return False
+    at_rest.pop(station.name, None)
+    if _found_equal(world, station):
+        at_rest[station.name] = _standing(world, station)
+    return True
+
+
+def _standing(world: World, station: Member) -> object:
+    """What the hub has to say to a station: another exchange is needed when it changes."""
+    hub = world.hub
+    with hub.replica.engine.begin() as conn:
+        heads = hub.replica.shared_heads(conn, peers.get_peer(conn, station.node))
+        forks = len(incidents.forks_of(conn, station.node, 100))
+        early = conn.execute(select(func.count()).where(ledger_held.c.node == station.node)).scalar()
+    return hub.ledger.digest(heads), forks, early
+
+
+def _found_equal(world: World, station: Member) -> bool:
+    """Whether an exchange over a good line ended with both equal."""
+    world.journal.counts["exchanges"] += 1
+    try:
+        report = world.exchange_with(world.hub, station, world.good_line(world.hub))
+    except PeerRevoked:
+        if station.revoked:
+            return True
+        raise Violation(f"{station.name} is turned away without a reason") from None
+    except OriginRevoked:
+        return False  # until somebody has decided about it
+    except SyncError as error:
+        raise Violation(f"{station.name} cannot exchange over a good line: {error!r}") from error
+    world.check_levels(station)
+    return bool(getattr(report, "verified", False))
+
+
+def _bring_what_lacks(world: World) -> bool:
+    """Every bundle in the drawers, as long as the hub lacks some of it."""
+    there = {event.event_id for event in world.hub.everything()}
+    lacking = [bundle for bundle in world.carried if not bundle.names <= there]
+    for bundle in lacking:
+        sticks.bring(world, world.hub, bundle)
+    return bool(lacking)
+
+
+def _decide_late_work(world: World) -> bool:
+    """What a withdrawn key signed later is looked at by a person and let in."""
+    hub = world.hub
+    with hub.replica.engine.begin() as conn:
+        waiting = replacing.waiting(conn)
+        for late in waiting:
+            hub.ledger.take_late(conn, incidents.evidence_of(conn, late))
+            replacing.settle(conn, late.stream, late.seq, hub.clock())
+    return bool(waiting)
+
+
+def _fold_everything(world: World, member: Member) -> None:
+    with member.replica.engine.begin() as conn:
+        for aside in member.ledger.quarantined(conn):
+            member.ledger.release(conn, aside.subject)
+    while _pending(member):
+        world.fold(member)
+
+
+def _pending(member: Member) -> int:
+    with member.replica.engine.begin() as conn:
+        return member.ledger.pending_count(conn)

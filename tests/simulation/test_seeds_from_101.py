@@ -1,0 +1,9 @@
+"""Seeds 101 to 150."""
+
+from pathlib import Path
+
+from tests.simulation.seeds import play_fifty
+
+
+def test_after_healing_every_invariant_holds(shared: Path) -> None:
+    play_fifty(101, shared)

@@ -1,0 +1,9 @@
+"""Seeds 51 to 100."""
+
+from pathlib import Path
+
+from tests.simulation.seeds import play_fifty
+
+
+def test_after_healing_every_invariant_holds(shared: Path) -> None:
+    play_fifty(51, shared)
