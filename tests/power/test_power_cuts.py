@@ -31,9 +31,10 @@ from tests.power.disk import Disk, Step, library, recorded
 EVERYWHERE = (Scope("t"),)
 HALL, PUB = "t/s/a", "t/pub"
 SEEDS = int(os.environ.get("LIANXIN_POWER_CUTS", "1"))
+ROUNDS = 1 if SEEDS == 1 else 2
 SHARED_MEMORY = Path("/dev/shm")
 # Checkpoints and restarts of the WAL happen during the test, not after a day's work.
-CHECKPOINT_PAGES = 40
+CHECKPOINT_PAGES = 20
 
 sqlite = library(sqlite_module())
 pytestmark = pytest.mark.skipif(sqlite is None, reason="this SQLite does not show its file functions")
@@ -104,7 +105,7 @@ def play(
         story = Story(disk, {"hub": hub, "station": station})
         disk.mark("begin")
         write = record or recording
-        for _ in range(2):
+        for _ in range(ROUNDS):
             write(story, station, HALL)
             write(story, hub, PUB)
             exchange(station.replica, station.peer(hub), Promising(hub.responder, hub, disk))
@@ -223,7 +224,7 @@ def test_a_power_cut_after_any_write_loses_nothing_that_was_acknowledged(tmp_pat
     assert {"write", "sync", "delete", "mark"} <= {step.kind for step in story.disk.steps}
     assert any(step.kind == "write" and step.file == "hub.db" for step in after_begin(story)), "no checkpoint happened"
     for seed in range(SEEDS):
-        assert check(story, memory, seed) > 300
+        assert check(story, memory, seed) > 200
 
 
 def after_begin(story: Story) -> list[Step]:
