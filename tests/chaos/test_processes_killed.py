@@ -41,7 +41,7 @@ from tests.chaos.line import VILLAGE
 from tests.chaos.people import Clerk, Recorder, leave_all
 from tests.chaos.stage import Stage
 
-KILLS = 12
+KILLS = 8
 SHORT_KILLS = 8
 MORE_THAN_FITS = 300
 CLERK = Actor(account="chaos", name="郑受理(虚构)", role=Role.CLERK)
@@ -289,10 +289,11 @@ def test_a_short_run_of_everything_at_once_loses_doubles_and_leaves_nothing(stag
         Recorder(station, stage.addresses[STATION], stage.passwords[station], SEED, 0.3),
         Clerk(clerk, stage.addresses[HUB], stage.passwords[clerk], SEED, 0.5),
     ]
-    harm = Harm(stage, SEED, gap_s=(0.1, 1.0))
+    harm = Harm(stage, SEED, gap_s=(0.2, 1.4))
     stage.lines[STATION].shape = VILLAGE
     for person in people:
         person.start()
+    until(lambda: people[0].promises.opinions, "somebody has worked before the first blow")
     harm.run(SHORT_KILLS, lambda _: None)
     harm.heal()
     assert leave_all(people) == []
