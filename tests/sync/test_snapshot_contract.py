@@ -23,7 +23,7 @@ class TestOnPostgresql(SnapshotContract):
 
 def test_of_a_crowd_one_has_the_parts_made_and_the_others_come_back_or_get_what_is_ready(postgres_lab: Lab) -> None:
     hub, station = pair(postgres_lab)
-    statements(hub, 400)
+    statements(hub, 100)
     makes = Snapshots(hub.replica)
     with hub.engine.begin() as somebody:
         assert makes.may_pack(somebody)
@@ -33,7 +33,7 @@ def test_of_a_crowd_one_has_the_parts_made_and_the_others_come_back_or_get_what_
         assert 0 < caught[0].data["wait_s"] <= 10
     with hub.engine.begin() as conn:
         makes.manifest(conn, hub.peer(station), {}, packing=True)
-    statements(hub, 400)
+    statements(hub, 100)
     with hub.engine.begin() as somebody:
         assert makes.may_pack(somebody)
         with refused(PeerBusy):
