@@ -66,8 +66,8 @@ def pair(lab: Lab, limits: Limits = SMALL) -> tuple[LabNode, LabNode]:
     return hub, station
 
 
-class SnapshotContract:
-    """Dropping, the horizon, and snapshots over the line."""
+class HorizonContract:
+    """What rests on the database: dropping, the horizon, who is told to take a snapshot, epochs."""
 
     # --- dropping ----------------------------------------------------------------------------------------------
 
@@ -205,6 +205,91 @@ class SnapshotContract:
         assert line.verbs == ["hello"]
         assert line.size < 1000
 
+    # --- erasing and dropping meanwhile --------------------------------------------------------------------------
+
+    def test_parts_with_an_erased_or_dropped_event_go_at_once_and_none_is_made_with_it(self, lab: Lab) -> None:
+        hub, station = pair(lab)
+        stream = statements(hub, 120, text="阿婆住在桥头")
+        cut = direct(hub, _cut_after(2))
+        with refused(TimedOut):
+            station.exchange(hub, cut)
+        before, (dropped, erased) = kept(hub), hub.events("policy/9")[7:9]
+        with hub.engine.begin() as conn:
+            hub.ledger.erase(conn, [erased.event_id])
+        assert kept(hub) < before
+        drop(hub, stream, [dropped.seq])
+        line = direct(hub)
+        assert station.exchange(hub, line).verified
+        assert line.verbs.count("snapshot") == 1, "the old manifest no longer serves; a new one was asked for"
+        assert [event.body for event in station.events("policy/9")[7:9]] == [None, None]
+        with hub.engine.begin() as conn:
+            digests = list(conn.execute(select(snapshot_parts.c.digest)).scalars())
+            parts = [Snapshots(hub.replica).read(conn, digest) for digest in digests]
+        for part in filter(None, parts):
+            (segment,) = bundle.unpack(part[1], hub.replica.identity.public_key, SMALL).segments
+            assert {erased.body, dropped.body}.isdisjoint(segment.bodies)
+        assert sound(hub, station)
+
+    # --- epochs --------------------------------------------------------------------------------------------------
+
+    def test_a_hub_restored_to_before_its_horizon_gets_its_lost_facts_back(self, lab: Lab) -> None:
+        hub, station = pair(lab)
+        stream = statements(hub, 100)
+        station.exchange(hub)
+        restored = lab.copy(hub, "hub_restored")
+        drop(hub, stream, range(1, 81))
+        statements(hub, 30, text="新的")
+        station.exchange(hub)
+        _limit(restored)
+        assert station.exchange(restored).verified
+        assert station.exchange(restored).verified
+        assert heads(restored, PUB) == heads(station, PUB)
+        assert restored.events("policy/1")[-1].body == station.events("policy/1")[-1].body
+        assert sound(restored, station)
+
+    def test_a_hub_that_forked_below_its_horizon_and_a_station_that_yields_stay_sound(self, lab: Lab) -> None:
+        """The station had shortened the hub's stream itself, up to beyond where the two branches part."""
+        hub, station = pair(lab)
+        stream = statements(hub, 60)
+        station.exchange(hub)
+        restored = lab.copy(hub, "hub_restored")
+        _limit(restored)
+        statements(hub, 20)
+        station.exchange(hub)
+        drop(station, stream, range(45, 76))
+        restored.record(PUB, draft("policy/x", "另一支"))
+        for _ in range(3):
+            station.exchange(restored)
+        assert station.exchange(restored).verified
+        assert heads(restored, PUB) == heads(station, PUB)
+        assert all(at <= 60 for at in horizons(station))
+        assert sound(restored, station)
+
+    def test_a_station_restored_to_below_the_horizon_is_reseeded_with_its_own_past(self, lab: Lab) -> None:
+        hub, station = pair(lab)
+        stream = statements(hub, 20)
+        station.record(HALL, draft("note/1", "恢复前"))
+        station.exchange(hub)
+        copy = lab.copy(station, "station_restored")
+        _limit(copy)
+        station.record(HALL, draft("note/2", "备份之后"))
+        statements(hub, 100)
+        station.exchange(hub)
+        drop(hub, stream, range(1, 101))
+        copy.record(HALL, draft("note/3", "恢复后"))
+        for _ in range(3):
+            report = copy.exchange(hub)
+        assert report.verified
+        assert load_of(copy, hub).reason == "below_horizon"
+        assert all(hub.events(f"note/{n}") and copy.events(f"note/{n}") for n in (1, 2, 3))
+        with copy.engine.begin() as conn:
+            assert epochs.opened(conn)
+        assert sound(hub, copy)
+
+
+class SnapshotContract(HorizonContract):
+    """The same, and what rests on the conversation alone."""
+
     # --- resuming ------------------------------------------------------------------------------------------------
 
     def test_a_load_that_is_cut_again_and_again_fetches_no_part_twice(self, lab: Lab) -> None:
@@ -314,31 +399,6 @@ class SnapshotContract:
         asker = Asker(station.replica, me, swapped, ExchangeReport())
         assert asker.plainly("part", wire.PartGet(digest=digest), wire.PartAnswer).data is None
 
-    # --- erasing and dropping meanwhile --------------------------------------------------------------------------
-
-    def test_parts_with_an_erased_or_dropped_event_go_at_once_and_none_is_made_with_it(self, lab: Lab) -> None:
-        hub, station = pair(lab)
-        stream = statements(hub, 120, text="阿婆住在桥头")
-        cut = direct(hub, _cut_after(2))
-        with refused(TimedOut):
-            station.exchange(hub, cut)
-        before, (dropped, erased) = kept(hub), hub.events("policy/9")[7:9]
-        with hub.engine.begin() as conn:
-            hub.ledger.erase(conn, [erased.event_id])
-        assert kept(hub) < before
-        drop(hub, stream, [dropped.seq])
-        line = direct(hub)
-        assert station.exchange(hub, line).verified
-        assert line.verbs.count("snapshot") == 1, "the old manifest no longer serves; a new one was asked for"
-        assert [event.body for event in station.events("policy/9")[7:9]] == [None, None]
-        with hub.engine.begin() as conn:
-            digests = list(conn.execute(select(snapshot_parts.c.digest)).scalars())
-            parts = [Snapshots(hub.replica).read(conn, digest) for digest in digests]
-        for part in filter(None, parts):
-            (segment,) = bundle.unpack(part[1], hub.replica.identity.public_key, SMALL).segments
-            assert {erased.body, dropped.body}.isdisjoint(segment.bodies)
-        assert sound(hub, station)
-
     # --- what is not believed ------------------------------------------------------------------------------------
 
     def test_a_forged_manifest_is_refused(self, lab: Lab) -> None:
@@ -397,62 +457,6 @@ class SnapshotContract:
             return wire.enclose(hub.replica.identity, "answer", envelope.head, change(envelope.payload))
 
         return meddle
-
-    # --- epochs --------------------------------------------------------------------------------------------------
-
-    def test_a_hub_restored_to_before_its_horizon_gets_its_lost_facts_back(self, lab: Lab) -> None:
-        hub, station = pair(lab)
-        stream = statements(hub, 100)
-        station.exchange(hub)
-        restored = lab.copy(hub, "hub_restored")
-        drop(hub, stream, range(1, 81))
-        statements(hub, 30, text="新的")
-        station.exchange(hub)
-        _limit(restored)
-        assert station.exchange(restored).verified
-        assert station.exchange(restored).verified
-        assert heads(restored, PUB) == heads(station, PUB)
-        assert restored.events("policy/1")[-1].body == station.events("policy/1")[-1].body
-        assert sound(restored, station)
-
-    def test_a_hub_that_forked_below_its_horizon_and_a_station_that_yields_stay_sound(self, lab: Lab) -> None:
-        """The station had shortened the hub's stream itself, up to beyond where the two branches part."""
-        hub, station = pair(lab)
-        stream = statements(hub, 60)
-        station.exchange(hub)
-        restored = lab.copy(hub, "hub_restored")
-        _limit(restored)
-        statements(hub, 20)
-        station.exchange(hub)
-        drop(station, stream, range(45, 76))
-        restored.record(PUB, draft("policy/x", "另一支"))
-        for _ in range(3):
-            station.exchange(restored)
-        assert station.exchange(restored).verified
-        assert heads(restored, PUB) == heads(station, PUB)
-        assert all(at <= 60 for at in horizons(station))
-        assert sound(restored, station)
-
-    def test_a_station_restored_to_below_the_horizon_is_reseeded_with_its_own_past(self, lab: Lab) -> None:
-        hub, station = pair(lab)
-        stream = statements(hub, 20)
-        station.record(HALL, draft("note/1", "恢复前"))
-        station.exchange(hub)
-        copy = lab.copy(station, "station_restored")
-        _limit(copy)
-        station.record(HALL, draft("note/2", "备份之后"))
-        statements(hub, 100)
-        station.exchange(hub)
-        drop(hub, stream, range(1, 101))
-        copy.record(HALL, draft("note/3", "恢复后"))
-        for _ in range(3):
-            report = copy.exchange(hub)
-        assert report.verified
-        assert load_of(copy, hub).reason == "below_horizon"
-        assert all(hub.events(f"note/{n}") and copy.events(f"note/{n}") for n in (1, 2, 3))
-        with copy.engine.begin() as conn:
-            assert epochs.opened(conn)
-        assert sound(hub, copy)
 
 
 def _chains(made: bundle.Bundle) -> list[bytes]:

@@ -4,7 +4,7 @@ import pytest
 
 from sync.errors import PeerBusy
 from sync.snapshots import Snapshots
-from sync.testing import Lab, SnapshotContract, refused
+from sync.testing import HorizonContract, Lab, SnapshotContract, refused
 from sync.testing.exchange_contract import PUB, direct, heads
 from sync.testing.snapshot_contract import load_of, pair, statements
 
@@ -15,7 +15,7 @@ class TestOnSqlite(SnapshotContract):
         return sqlite_lab
 
 
-class TestOnPostgresql(SnapshotContract):
+class TestOnPostgresql(HorizonContract):
     @pytest.fixture
     def lab(self, postgres_lab: Lab) -> Lab:
         return postgres_lab
