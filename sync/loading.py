@@ -120,11 +120,18 @@ class Loading:
         if row is None:
             return
         if row.ended_us is None:
-            self._open(row.manifest, row.signature)
-            assert self._manifest is not None
-            self._before = row.parts - len(self._manifest.parts)
+            self._go_on(row)
         elif row.refused is not None:
             self.wanted = abs(to_us(self._replica.now()) - row.ended_us) > _REFUSED_FOR_US
+
+    def _go_on(self, row: Any) -> None:
+        try:
+            self._open(row.manifest, row.signature)
+        except SyncError as error:  # the disk has changed it; the exchange must not stop for that
+            self._give_up(error)
+            return
+        assert self._manifest is not None
+        self._before = row.parts - len(self._manifest.parts)
 
     def begin(self, reason: str) -> bool:
         """Ask for a snapshot; whether it holds anything that is lacking here."""
@@ -133,7 +140,13 @@ class Loading:
         answer = self._asker.plainly("snapshot", wire.Snapshot(heads=wire.dump_heads(ours)), wire.SnapshotAnswer)
         if answer.wait_s:
             raise PeerBusy(wait_s=answer.wait_s)
-        self._open(answer.manifest, answer.signature)
+        try:
+            self._open(answer.manifest, answer.signature)
+        except SyncError as error:
+            with self._replica.engine.begin() as conn:
+                _begin(conn, self._peer.node, reason, answer, self._before, 0, self._replica.now())
+            self._give_up(error)
+            raise
         assert self._manifest is not None
         if not self._lacking():
             self._manifest, self.wanted = None, False

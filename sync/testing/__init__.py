@@ -10,7 +10,7 @@ from sync.testing.exchange_contract import ExchangeContract
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import LedgerContract
 from sync.testing.nodes import Lab, LabNode, draft
-from sync.testing.snapshot_contract import SnapshotContract
+from sync.testing.snapshot_contract import HorizonContract, SnapshotContract
 from sync.testing.transports import FAULT_NAMES, Crash, DirectTransport, Faults, FaultyTransport
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Faults",
     "FaultyTransport",
     "FixedClock",
+    "HorizonContract",
     "Lab",
     "LabNode",
     "LedgerContract",

@@ -28,7 +28,7 @@ from sync.testing.exchange_contract import HALL, PUB, Tapped, direct
 
 LIMITS = Limits(bundle_bytes_max=200_000, bundle_raw_bytes_max=MIB, message_bytes_max=100_000)
 PHOTO = b"a photo of the drain" * 50
-VERBS = ("hello", "push", "pull", "probe", "branch", "blobs", "chunk-put", "chunk-get", "enrol")
+VERBS = ("hello", "push", "pull", "probe", "branch", "blobs", "chunk-put", "chunk-get", "snapshot", "part", "enrol")
 
 
 class Broken(AssertionError):
@@ -176,6 +176,8 @@ def _payloads(made: Scene, digest: bytes) -> Iterator[tuple[str, bytes]]:
     yield "branch", wire.encode(wire.Branch(epoch=origin.epoch, scope=HALL, seq=1))
     yield "chunk-get", wire.encode(wire.ChunkGet(digest=digest, number=0))
     yield "chunk-put", wire.encode(wire.ChunkPut(digest=digest, number=0, data=PHOTO))
+    yield "snapshot", wire.encode(wire.Snapshot(heads=[]))
+    yield "part", wire.encode(wire.PartGet(digest=digest))
     versions = wire.Versions(software="x")
     yield "enrol", wire.encode(
         wire.Enrol(code_id=bytes(16), public_key=made.station.replica.identity.public_key, mac=bytes(32),

@@ -4,7 +4,7 @@ import pytest
 
 from sync.errors import PeerBusy
 from sync.snapshots import Snapshots
-from sync.testing import Lab, SnapshotContract, refused
+from sync.testing import HorizonContract, Lab, SnapshotContract, refused
 from sync.testing.exchange_contract import PUB, direct, heads
 from sync.testing.snapshot_contract import load_of, pair, statements
 
@@ -15,7 +15,7 @@ class TestOnSqlite(SnapshotContract):
         return sqlite_lab
 
 
-class TestOnPostgresql(SnapshotContract):
+class TestOnPostgresql(HorizonContract):
     @pytest.fixture
     def lab(self, postgres_lab: Lab) -> Lab:
         return postgres_lab
@@ -23,7 +23,7 @@ class TestOnPostgresql(SnapshotContract):
 
 def test_of_a_crowd_one_has_the_parts_made_and_the_others_come_back_or_get_what_is_ready(postgres_lab: Lab) -> None:
     hub, station = pair(postgres_lab)
-    statements(hub, 400)
+    statements(hub, 100)
     makes = Snapshots(hub.replica)
     with hub.engine.begin() as somebody:
         assert makes.may_pack(somebody)
@@ -33,7 +33,7 @@ def test_of_a_crowd_one_has_the_parts_made_and_the_others_come_back_or_get_what_
         assert 0 < caught[0].data["wait_s"] <= 10
     with hub.engine.begin() as conn:
         makes.manifest(conn, hub.peer(station), {}, packing=True)
-    statements(hub, 400)
+    statements(hub, 100)
     with hub.engine.begin() as somebody:
         assert makes.may_pack(somebody)
         with refused(PeerBusy):

@@ -853,7 +853,7 @@ def announced(path: Path) -> wire.StickManifest:
 
 # --- a history that is long, or of which some was dropped ----------------------------------------------------------
 
-PARTS = replace(SMALL, snapshot_block_events=128, snapshot_events_min=300, snapshot_part_raw_bytes=16 * 1024)
+PARTS = replace(SMALL, snapshot_block_events=32, snapshot_events_min=80, snapshot_part_raw_bytes=16 * 1024)
 
 
 def test_a_long_history_is_carried_in_the_parts_that_are_ready_and_goes_on_where_it_stopped(
@@ -861,9 +861,9 @@ def test_a_long_history_is_carried_in_the_parts_that_are_ready_and_goes_on_where
 ) -> None:
     hub, station = lab.node("hub", limits=PARTS), lab.node("station", limits=PARTS)
     lab.enrol(station, hub, [PUB, HALL], [HALL])
-    stream = hub.record(PUB, *(draft(f"policy/{n % 10}", f"{n}") for n in range(500)))[0].stream
+    stream = hub.record(PUB, *(draft(f"policy/{n % 10}", f"{n}") for n in range(120)))[0].stream
     with hub.engine.begin() as conn:
-        hub.ledger.drop(conn, stream, range(1, 300))
+        hub.ledger.drop(conn, stream, range(1, 70))
     carry_out(hub, station, stick)
     with hub.engine.begin() as conn:
         ready = conn.execute(select(snapshot_parts.c.first, snapshot_parts.c.last)).all()
@@ -887,7 +887,7 @@ def test_a_long_history_is_carried_in_the_parts_that_are_ready_and_goes_on_where
 
 def test_a_computer_without_a_line_is_enrolled_with_its_long_history(sqlite_lab: Lab, stick: Path) -> None:
     hub, new = sqlite_lab.node("hub", limits=PARTS), sqlite_lab.node("new", limits=PARTS)
-    hub.record(PUB, *(draft(f"policy/{n % 10}", f"{n}") for n in range(500)))
+    hub.record(PUB, *(draft(f"policy/{n % 10}", f"{n}") for n in range(120)))
     hub.record(HALL, draft("note/1", "旧电脑的记录"))
     code = code_for(hub)
     with refused(StickAnswerMissing):
