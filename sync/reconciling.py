@@ -149,16 +149,18 @@ def _of_segment(traced: Traced, sealer: Sealer, gone: frozenset[bytes], now: dat
                    received_us=to_us(now))  # fmt: skip
 
 
-def kept_for(conn: Connection, node: str, epoch: str, limit: int) -> list[tuple[Stream, int, Segment]]:
+def kept_for(conn: Connection, node: str, epoch: str | None, limit: int) -> list[tuple[Stream, int, Segment]]:
     """What lies here of a node's streams and cannot be taken in, with its place: only the node itself can take it up.
 
-    Branches that were refused as forks, and, of epochs other than its current one (`epoch`), early segments: what
-    precedes them may have gone with a disk.
+    Branches that were refused as forks, and early segments: what precedes them may have gone with a disk. While the
+    node may still send what precedes, those of its current one (`epoch`) are left out; `epoch` is None for a node that
+    holds no more than we do.
     """
     if not conn.execute(_ANYTHING_KEPT, {"of_node": node}).scalar():
         return []
     h = ledger_held.c
-    early = select(ledger_held).where(h.node == node, h.epoch != epoch).order_by(h.received_us, h.first).limit(limit)
+    others = [] if epoch is None else [h.epoch != epoch]
+    early = select(ledger_held).where(h.node == node, *others).order_by(h.received_us, h.first).limit(limit)
     held = [
         (Stream(Origin(row.node, row.epoch), Scope(row.scope)), row.first, decode_segment(row.segment))
         for row in conn.execute(early)
@@ -166,7 +168,7 @@ def kept_for(conn: Connection, node: str, epoch: str, limit: int) -> list[tuple[
     return [*incidents.forks_of(conn, node, limit), *held][:limit]
 
 
-def settle(conn: Connection, node: str, epoch: str, limit: int, now: datetime) -> list[tuple[Stream, int]]:
+def settle(conn: Connection, node: str, epoch: str | None, limit: int, now: datetime) -> list[tuple[Stream, int]]:
     """Where something is kept for a node. What has arrived meanwhile in another stream of it is settled here."""
     waiting = []
     for stream, seq, segment in kept_for(conn, node, epoch, limit):

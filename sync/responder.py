@@ -5,6 +5,7 @@ Everything a peer can send ends in an answer or in a `SyncError`; the web layer 
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import chain
 from typing import Final, Protocol
 
 from sqlalchemy import Connection
@@ -135,6 +136,7 @@ class Responder:
             return self._come_back(conn, peers.find_contact(conn, peer.node).last_verified_at, now)
         if equal:
             acknowledged.acknowledge(conn, peer.node, heads, envelope.head.counter, now)
+        sending = None if equal else envelope.head.epoch
         answer = wire.HelloAnswer(
             equal=equal, heads=[] if equal else wire.dump_heads(heads),
             held=[] if equal else replica.held(conn, peer),
@@ -144,7 +146,7 @@ class Responder:
             receipt=replica.receipt(conn, peer) if equal and hello.receipt_wanted else None,
             branches=[
                 (stream.origin.epoch, stream.scope, seq)
-                for stream, seq in reconciling.settle(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX, now)
+                for stream, seq in reconciling.settle(conn, peer.node, sending, wire.BRANCHES_MAX, now)
             ],
             blobs_wanted=self._blobs.wanted(conn, peer) if self._blobs and equal else b"",
             blobs_mark=replica.blobs.mark(conn) if replica.blobs and equal else 0,
@@ -235,10 +237,12 @@ class Responder:
     def _branch(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
         """A node may have back what it wrote itself, wherever it lies."""
         asked = wire.decode(envelope.payload, wire.Branch)
-        kept = reconciling.kept_for(conn, peer.node, envelope.head.epoch, wire.BRANCHES_MAX)
+        offered = (
+            reconciling.kept_for(conn, peer.node, epoch, wire.BRANCHES_MAX) for epoch in (envelope.head.epoch, None)
+        )
         found = (
             encode_segment(segment)
-            for stream, seq, segment in kept
+            for stream, seq, segment in chain.from_iterable(offered)
             if (stream.origin.epoch, stream.scope, seq) == (asked.epoch, asked.scope, asked.seq)
         )
         return wire.encode(wire.BranchAnswer(segment=next(found, None)))

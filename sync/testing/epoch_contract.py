@@ -12,6 +12,7 @@ from sync.anchor import Anchor
 from sync.errors import EpochsExhausted, UnknownPeer
 from sync.events import Event, Scope, Subject
 from sync.testing.expecting import refused
+from sync.testing.ledger_contract import packed
 from sync.testing.nodes import Lab, LabNode, draft
 
 HALL: Final = Scope("t/s/a")
@@ -35,6 +36,19 @@ class EpochContract:
         assert new.stream.origin.epoch != lost[0].stream.origin.epoch
         assert restored.exchange(hub).verified
         assert _texts(hub)[-1] == "new"
+
+    def test_a_stick_ahead_of_a_restored_station_comes_back_although_what_precedes_it_is_gone(self, lab: Lab) -> None:
+        hub, station, backup = _backed_up(lab)
+        lost = station.record(HALL, *(draft(text=f"lost {n}") for n in range(1, 4)))
+        ahead = packed(station, lost[-1].stream, lost[-1].seq, lost[-1].seq)
+        sender = hub.peer(station)
+        with hub.engine.begin() as conn:
+            assert hub.ledger.accept(conn, ahead, sender).held == 1
+        assert backup.exchange(hub).verified
+        assert _texts(backup) == _texts(hub) == ["shared", "lost 3"]
+        backup.record(HALL, draft(text="new"))
+        assert backup.exchange(hub).verified
+        _all_sound(lab, hub, backup)
 
     def test_what_a_restored_station_recorded_before_it_was_told_survives_beside_what_it_lost(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)

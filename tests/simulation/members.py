@@ -20,7 +20,15 @@ from tests.simulation import disks
 from tests.simulation.disks import AtCommit
 
 # Small on purpose: many bundles, many cuts, some events above the batch.
-LIMITS: Final = Limits(batch_raw_bytes=12_000, batch_raw_bytes_start=4000, batch_raw_bytes_min=800, batch_events=60)
+LIMITS: Final = Limits(
+    batch_raw_bytes=12_000,
+    batch_raw_bytes_start=4000,
+    batch_raw_bytes_min=800,
+    batch_events=60,
+    snapshot_events_min=5,
+    snapshot_block_events=4,
+    snapshot_part_raw_bytes=2000,
+)
 SUBJECTS_MAX: Final = 10_000
 
 
