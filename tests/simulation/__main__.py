@@ -83,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"seed {run.seed}: {run.failure or 'all invariants hold'}, course {run.digest[:16]}")
         elif summary.seeds % _PROGRESS_EVERY == 0:
             print(f"{summary.seeds} of {asked.seeds} seeds, {len(summary.failures)} failed", flush=True)
+        if asked.minutes and time.monotonic() - began > asked.minutes * 60:
+            break
     took = time.monotonic() - began
     _show(summary, took)
     if asked.record:
@@ -95,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=100, help="how many (100)")
     parser.add_argument("--seed", type=int, default=1, help="the first one (1)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    parser.add_argument("--minutes", type=float, default=0, help="end after so many, with what was played until then")
     parser.add_argument("--record", action="store_true", help=f"write what came of it into {PAGE.name}")
     parser.add_argument("--verbose", action="store_true", help="one line per seed")
     return parser
@@ -155,9 +158,9 @@ def _record(summary: Summary, took_s: float, asked: argparse.Namespace) -> None:
 
 def _lines(summary: Summary, took_s: float, asked: argparse.Namespace) -> list[str]:
     at = datetime.now(UTC).isoformat(timespec="minutes")[:16]
-    command = f"make simulate SEEDS={asked.seeds} SEED={asked.seed}" + (f" JOBS={asked.jobs}" if asked.jobs > 1 else "")
+    command = f"make simulate SEEDS={summary.seeds} SEED={asked.seed}"
     lines = [
-        f"`{command}`, {at} UTC, {took_s / 60:,.0f} minutes on {asked.jobs} processes:",
+        f"`{command}`, {at} UTC, {took_s / 60:,.0f} minutes on {asked.jobs} process{'es' if asked.jobs > 1 else ''}:",
         "",
         "| what | |",
         "|---|---|",
