@@ -6,7 +6,6 @@ A seed that fails is played again, always with the same course: the command that
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import multiprocessing
 import sys
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.simulation.playing import Played, play
+from tests.simulation.playing import Played, collect_less, play
 from tests.simulation.world import crash_points
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "measurements.md"
@@ -105,17 +104,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _runs(seeds: Iterable[int], jobs: int) -> Iterator[Played]:
     if jobs < 2:
-        _collect_less()
+        collect_less()
         yield from map(play, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=_collect_less) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, initializer=collect_less) as pool:
         yield from pool.imap_unordered(play, seeds, chunksize=4)
-
-
-def _collect_less() -> None:
-    """Building statements makes much garbage without circles; looking for these less often saves a tenth."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def _show_failure(run: Played, summary: Summary) -> None:
