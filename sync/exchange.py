@@ -90,6 +90,8 @@ class _Conversation:
             if answer.wait_s and not answer.equal:
                 raise PeerBusy(wait_s=answer.wait_s)
             returned = self._forks.take_back(answer.branches)
+            if returned:
+                self._look_again()
             if answer.equal and not returned:
                 report.verified = True
                 report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._asker.plainly, self._monotonic)
@@ -362,6 +364,11 @@ class _Conversation:
         return outcome.stored > 0 or any(newly) or bool(contested)
 
     # --- refusals ----------------------------------------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        """A branch that stood in the way is taken up: what was refused because of it may pass now."""
+        self._refused.clear()
+        self._report.refusals.clear()
 
     def _refuse(self, refusal: SyncError) -> bool:
         """Leave a stream alone for the rest of this exchange, the others go on; False when it was left already."""

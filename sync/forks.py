@@ -3,7 +3,7 @@
 What then happens to the events is `reconciling`'s matter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sync import bundle, reconciling, wire
 from sync.asking import Asker, ExchangeReport, pull_above
@@ -15,6 +15,7 @@ from sync.packing import Packed
 from sync.peers import Peer
 from sync.positions import Heads, Position, Range, spread
 from sync.replica import Replica
+from sync.tracing import trace
 
 Push = Callable[[Packed], wire.PushAnswer | None]
 Refuse = Callable[[SyncError], bool]
@@ -124,24 +125,27 @@ class Forks:
             first = packed.ranges[0].last + 1
 
     def _fetch_branch(self, stream: Stream, common: int, theirs: Heads) -> None:
-        """Keep the hub's branch above `common`, piece by piece, as far as it stated."""
-        replica, at = self._replica, common
+        """Keep the hub's branch above `common`, piece by piece, as far as it stated.
+
+        What it has recorded since may come first. That is left for the exchange to pull, and stated as if it were here.
+        """
+        replica, at, passed = self._replica, common, dict(theirs)
         with replica.engine.begin() as conn:
             reconciling.forget_pieces(conn, stream)
             (chain,) = replica.ledger.chains_at(conn, stream, [common])
         while at < theirs[stream].seq:
-            stated = theirs | {stream: Position(at, chain)}
+            stated = passed | {stream: Position(at, chain)}
             answer = self._asker.plainly("pull", pull_above(stated, self._pace.budget), wire.PullAnswer)
-            pieces = [] if answer.bundle is None else self._pieces(answer.bundle, stream)
-            if not pieces:
+            segments = [] if answer.bundle is None else self._segments(answer.bundle)
+            passed |= {one.stream: Position(one.last, trace(one).chains[-1]) for one in segments}
+            if all(stated.get(one.stream) == passed[one.stream] for one in segments):
                 raise NoProgress(peer=self._peer.node)
             with replica.engine.begin() as conn:
-                for piece in pieces:
+                for piece in (one for one in segments if one.stream == stream):
                     at, chain = piece.last, replica.ledger.keep_piece(conn, piece, chain)
 
-    def _pieces(self, data: bytes, stream: Stream) -> list[Segment]:
+    def _segments(self, data: bytes) -> Sequence[Segment]:
         try:
-            unpacked = bundle.unpack(data, self._peer.public_key, self._replica.limits)
+            return bundle.unpack(data, self._peer.public_key, self._replica.limits).segments
         except (BadSignature, Malformed) as error:
             raise AnswerCut(cause=error.code) from error
-        return [segment for segment in unpacked.segments if segment.stream == stream]
