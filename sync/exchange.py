@@ -24,7 +24,9 @@ from sync.errors import (
     Malformed,
     NoProgress,
     NotGranted,
+    OriginRevoked,
     PeerBusy,
+    PeerRevoked,
     SyncError,
     TooLarge,
     decode_refusal,
@@ -82,6 +84,7 @@ class _Conversation:
 
     def run(self) -> ExchangeReport:
         report, limits = self._report, self._replica.limits
+        seen: set[tuple[bytes, bytes]] = set()
         for _ in range(limits.rounds_max):
             if self._is_over:
                 return report
@@ -96,8 +99,10 @@ class _Conversation:
                 report.verified = True
                 report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._asker.plainly, self._monotonic)
                 return report
-            if not answer.equal and not self._round(ours, answer) and not returned:
+            standing = digest(ours), digest(wire.load_heads(answer.heads))
+            if not answer.equal and not returned and (standing in seen or not self._round(ours, answer)):
                 raise self._first_refusal()
+            seen.add(standing)
         return report
 
     @property
@@ -138,6 +143,8 @@ class _Conversation:
     def _first_refusal(self) -> SyncError:
         """Why both sides still differ although neither has more to send."""
         for refusal in self._report.refusals:
+            if isinstance(refusal, OriginRevoked) and refusal.data.get("node") == self._replica.identity.node:
+                return PeerRevoked(node=self._replica.identity.node)
             return refusal
         with self._replica.engine.begin() as conn:
             for stream in self._stranded(conn):
@@ -306,7 +313,7 @@ class _Conversation:
         """Pull what we lack of what the peer stated; after each step that brought us on, False: nothing was sent."""
         while not self._round_is_over and not self._is_over and self._lacking(theirs):
             self._loading.resume()
-            if self._loading.take_part():
+            if not self._lacking_beside_parts(theirs) and self._loading.take_part():
                 yield False
                 continue
             answer = self._pull(theirs)
@@ -334,14 +341,22 @@ class _Conversation:
         ours = self._shared_heads()
         return any(not self._stopped(part.stream) for part in behind(ours, theirs))
 
+    def _lacking_beside_parts(self, theirs: Heads) -> bool:
+        """Whether something else than what comes in parts is lacking: it is short, and goes first."""
+        parts = self._loading.streams
+        lacking = behind(self._shared_heads(), theirs) if parts else []
+        return any(one.stream not in parts and not self._stopped(one.stream) for one in lacking)
+
     def _stopped(self, stream: Stream) -> bool:
         """Whether a stream is left alone: refused for this exchange, or waiting to be reconciled."""
         return str(stream) in self._refused or stream in self._forks.contested
 
     def _pull_request(self, theirs: Heads) -> wire.Pull:
-        """Our heads. Streams that stopped are stated as the peer has them, so that they do not fill every answer."""
-        ours = self._shared_heads()
-        ours |= {stream: head for stream, head in theirs.items() if self._stopped(stream)}
+        """Our heads. Streams that stopped, or come in parts, are stated as the peer has them, so that they do not fill
+        every answer.
+        """
+        ours, parts = self._shared_heads(), self._loading.streams
+        ours |= {stream: head for stream, head in theirs.items() if stream in parts or self._stopped(stream)}
         return pull_above(ours, self._pace.budget, snapshots=self._loading.wanted)
 
     def _take_in(self, data: bytes) -> bool:

@@ -110,6 +110,11 @@ class Loading:
         self._report.loading = True
         return True
 
+    @property
+    def streams(self) -> frozenset[Stream]:
+        """Streams that come in parts just now."""
+        return frozenset() if self._manifest is None else frozenset(place(part).stream for part in self._manifest.parts)
+
     def resume(self) -> None:
         """Go on with the snapshot of an earlier exchange; one that was refused is not offered again so soon."""
         if self._resumed:

@@ -212,8 +212,12 @@ class Responder:
         if reseed is not None:
             self._note_reseed(conn, peer, reseed.why)
         if reseed is not None and reseed.worthwhile:
-            horizons = wire.dump_heads(reseed.horizons)
-            return wire.encode(wire.PullAnswer(bundle=None, reseed=reseed.why.code, horizons=horizons))
+            # What is shorter than a part goes first: a card does not wait for years of history.
+            short = [part for part in lacking if part.last - part.first < limits.snapshot_block_events]
+            lacking = [part for part in short if part.stream not in reseed.horizons]
+            if not lacking:
+                horizons = wire.dump_heads(reseed.horizons)
+                return wire.encode(wire.PullAnswer(bundle=None, reseed=reseed.why.code, horizons=horizons))
         packed = replica.ledger.pack(conn, lacking, budget, peer.node)
         return wire.encode(wire.PullAnswer(bundle=packed.data if packed else None))
 

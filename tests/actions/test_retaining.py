@@ -116,7 +116,7 @@ def test_a_rebuild_after_dropping_gives_the_rows_that_were_there(any_town: Towns
     unit_named(any_town, "丙")
     town = any_town
     assert retaining.shorten(town.node) > 0
-    folding = Folding(town=town.snapshot(), hub_nodes=town.node.hub_nodes)
+    folding = Folding(town=town.snapshot(), hub_nodes=town.node.hub_nodes, tree=town.node.settings.town)
     with comparing.snapshot(town.node.engine) as connection:
         assert not any(comparing.differences(connection, town.node.ledger, folding).values())
     assert projecting.rebuild(town.node) > 0

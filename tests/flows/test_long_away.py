@@ -140,9 +140,9 @@ def test_a_new_computer_records_as_soon_as_one_part_is_here_while_the_rest_comes
     settings = Settings(data_dir=township.folder / "new", town=TOWN, hub_url=township.line.url)
     new = ready(settings, township.clock)
     township.stations["new"] = new
-    first = syncing.hub_transport(new.settings)
+    first = syncing.hub_transport(new)
     enrolled = enrolling.enrol_at_hub(syncing.replica(new), first, code)
-    enrolling._remember(new, enrolled)
+    enrolling._remember(new, enrolled, "")
     syncing.announce_enrolled(hub)
 
     line, attempts = CutLine(first), 0

@@ -287,4 +287,4 @@ def test_a_history_that_comes_in_parts_shows_how_far_it_is_and_that_one_may_reco
     liaison.speak("en")
     page = liaison.get("/sync").text
     assert "3 of 12 parts are here. You can record as usual." in page
-    assert "All records of this station are kept" in page
+    assert "records are safe and are sent as usual" in page
