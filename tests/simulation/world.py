@@ -71,6 +71,7 @@ class World:
         self.levels: dict[tuple[str, str], int] = {}
         self.late: dict[str, list[tuple[str, bytes]]] = {}
         self.uncertain: set[str] = set()
+        self.wished: set[str] = set()  # events whose body somebody asked to be emptied, on whatever disk
         self.surviving: dict[str, bytes | None] = {}  # what lay on any disk when the lines began to work
         self.carried: list[Bundled] = []
         self.gone: list[Member] = []  # switched off for good, disk and all
@@ -229,6 +230,7 @@ class World:
             self.revive(member)
             if not crash.args[1]:
                 return
+        self.wished.add(target)
         self.journal.counts["erasures"] += 1
         self._remember(member, scope, events)
 
