@@ -100,7 +100,9 @@ class _Conversation:
                 report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._asker.plainly, self._monotonic)
                 return report
             standing = digest(ours), digest(wire.load_heads(answer.heads))
-            if not answer.equal and not returned and (standing in seen or not self._round(ours, answer)):
+            if standing in seen and report.refusals:
+                raise self._first_refusal()
+            if not answer.equal and not self._round(ours, answer) and not returned:
                 raise self._first_refusal()
             seen.add(standing)
         return report
@@ -311,13 +313,16 @@ class _Conversation:
 
     def _pulls(self, theirs: Heads) -> Iterator[bool]:
         """Pull what we lack of what the peer stated; after each step that brought us on, False: nothing was sent."""
+        may_pass = True
         while not self._round_is_over and not self._is_over and self._lacking(theirs):
             self._loading.resume()
-            if not self._lacking_beside_parts(theirs) and self._loading.take_part():
+            if not (may_pass and self._lacking_beside_parts(theirs)) and self._loading.take_part():
                 yield False
                 continue
             answer = self._pull(theirs)
-            if answer.bundle is None and answer.reseed:
+            if answer.bundle is None and self._loading.streams:
+                may_pass = False  # nothing short is left: the parts go on
+            elif answer.bundle is None and answer.reseed:
                 self._loading.begin(answer.reseed)
             elif answer.bundle is None or not self._take_in(answer.bundle):
                 return

@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from sync import incidents, peers, replacing
-from sync.errors import OriginRevoked, PeerRevoked, SyncError
+from sync.errors import PeerRevoked, SyncError
 from sync.tables import ledger_held
 from tests.simulation import disasters, sticks
 from tests.simulation.members import Member
@@ -64,10 +64,8 @@ def _found_equal(world: World, station: Member) -> bool:
         report = world.exchange_with(world.hub, station, world.good_line(world.hub))
     except PeerRevoked:
         if station.revoked:
-            return True
+            return not _late_work_waits(world)  # what it brings is first decided about
         raise Violation(f"{station.name} is turned away without a reason") from None
-    except OriginRevoked:
-        return False  # until somebody has decided about it
     except SyncError as error:
         raise Violation(f"{station.name} cannot exchange over a good line: {error!r}") from error
     world.check_levels(station)
@@ -92,6 +90,11 @@ def _decide_late_work(world: World) -> bool:
             hub.ledger.take_late(conn, incidents.evidence_of(conn, late))
             replacing.settle(conn, late.stream, late.seq, hub.clock())
     return bool(waiting)
+
+
+def _late_work_waits(world: World) -> bool:
+    with world.hub.replica.engine.begin() as conn:
+        return bool(replacing.waiting(conn))
 
 
 def _fold_everything(world: World, member: Member) -> None:

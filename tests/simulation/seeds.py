@@ -9,24 +9,26 @@ from tests.simulation.playing import Played, play
 from tests.simulation.sticks import STICK_FAULTS
 from tests.simulation.world import crash_points
 
-FILES: Final = 4
-SEEDS_PER_FILE: Final = 50
+SEEDS: Final = 200
 DISASTERS: Final = frozenset({
     "restored station", "restored hub", "cloned station", "cloned hub", "replaced", "erasures", "quarantined",
 })  # fmt: skip
-# Reached almost only while branches are made one in healing, when nothing crashes any more: too rare to be demanded.
-_RARELY: Final = ("forks.", "answer branch", "application examine")
+# Reached almost only in healing, when nothing crashes any more: while branches are made one, and while history comes in
+# parts. Too rare to be demanded here; the contracts of epochs and snapshots end exchanges at these commits.
+_RARELY: Final = (
+    "forks.", "answer branch", "answer probe", "application examine", "exchange._first_refusal", "loading.",
+    "stick.writing._put_part",
+)  # fmt: skip
 
 
-def play_fifty(first: int, shared: Path) -> None:
-    """Fifty seeds in which every invariant holds; the last file to end looks at what all of them have come upon."""
-    runs = [play(seed) for seed in range(first, first + SEEDS_PER_FILE)]
-    failed = [_told(run) for run in runs if run.failure]
-    assert not failed, "\n\n".join(failed)
-    hit = {name for run in runs for name in (*run.crashes, *run.faults, *run.counts)}
-    (shared / f"simulated-{first}.json").write_text(json.dumps(sorted(hit)), encoding="utf-8")
+def play_one(seed: int, shared: Path) -> None:
+    """A seed in which every invariant holds; the last one to end looks at what all of them have come upon."""
+    run = play(seed)
+    assert not run.failure, _told(run)
+    hit = sorted({*run.crashes, *run.faults, *run.counts})
+    (shared / f"simulated-{seed}.json").write_text(json.dumps(hit), encoding="utf-8")
     told = [json.loads(file.read_text(encoding="utf-8")) for file in shared.glob("simulated-*.json")]
-    if len(told) == FILES:
+    if len(told) == SEEDS:
         points = {point for point in crash_points() if not point.startswith(_RARELY)}
         never = sorted((points | FAULT_NAMES | STICK_FAULTS | DISASTERS).difference(*told))
         assert not never, f"never happened in any seed: {never}"

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from tests.simulation.seeds import play_fifty
+import pytest
+
+from tests.simulation.seeds import play_one
 
 
-def test_after_healing_every_invariant_holds(shared: Path) -> None:
-    play_fifty(51, shared)
+@pytest.mark.parametrize("seed", range(51, 101))
+def test_after_healing_every_invariant_holds(seed: int, shared: Path) -> None:
+    play_one(seed, shared)
