@@ -5,9 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import hypothesis
@@ -17,20 +15,6 @@ import redis
 from service.demo.servers import PrivatePostgres, PrivateRedis
 
 BROWSER_REQUIRED = "LIANXIN_REQUIRE_BROWSER"
-MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 4 * 1024**3
-
-
-def work_in_memory() -> None:
-    """Temporary files in memory where there is room, for this process and what it starts: most of what tests do is
-    to make databases and throw them away, and nothing here asks what a disk has kept (`tests/power` plays that).
-    """
-    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
-        return
-    if shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN:
-        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
-
-
-work_in_memory()
 
 # Deadlines measure the machine, not the code; a fixed seed lets a failure in CI be repeated at the desk.
 hypothesis.settings.register_profile("lianxin", deadline=None, derandomize=True, print_blob=True)
