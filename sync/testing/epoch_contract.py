@@ -50,6 +50,18 @@ class EpochContract:
         assert backup.exchange(hub).verified
         _all_sound(lab, hub, backup)
 
+    def test_another_branchs_piece_in_the_way_is_taken_up_within_the_same_exchange(self, lab: Lab) -> None:
+        hub, station, backup = _backed_up(lab)
+        station.record(HALL, *(draft(text=f"here {n}") for n in range(1, 4)))
+        other = backup.record(HALL, *(draft(text=f"there {n}") for n in range(1, 4)))
+        ahead = packed(backup, other[-1].stream, other[1].seq, other[-1].seq)
+        sender = hub.peer(station)
+        with hub.engine.begin() as conn:
+            assert hub.ledger.accept(conn, ahead, sender).held == 2
+        assert station.exchange(hub).verified, "not only at the next one"
+        assert set(_texts(hub)) == {"shared", "here 1", "here 2", "here 3", "there 2", "there 3"}
+        _all_sound(lab, hub, station)
+
     def test_what_a_restored_station_recorded_before_it_was_told_survives_beside_what_it_lost(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)
         station.record(HALL, draft(text="lost 1", once="form:1"), draft(text="lost 2"))

@@ -179,6 +179,8 @@ class Keyboard:
 
 
 def words(page: Page) -> str:
+    """What stands on the page; a click returns when the next page has begun to come, not when it is all there."""
+    page.wait_for_load_state()
     return page.inner_text("body")
 
 
