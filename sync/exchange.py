@@ -73,6 +73,7 @@ class _Conversation:
         self._report = ExchangeReport()
         self._ends_at = self._round_ends_at = monotonic() + replica.limits.exchange_s
         self._refused: set[str] = set()
+        self._stated_anew = False
         with replica.engine.begin() as conn:
             self._peer = peers.get_peer(conn, peer.node)
         self._pace = Pace.resume(replica.limits, self._peer.batch_bytes)
@@ -156,7 +157,26 @@ class _Conversation:
     # --- hello -------------------------------------------------------------------------------------------------
 
     def _hello(self) -> tuple[Heads, wire.HelloAnswer]:
-        """What we held when we asked, and the answer."""
+        """What we held when we asked, and the answer.
+
+        A peer that withdrew our key says no more once we call everything sent. It may have come back from a copy since
+        it stated what it holds, so it is asked for that once more before we believe it.
+        """
+        try:
+            return self._say_hello()
+        except PeerRevoked:
+            if self._stated_anew:
+                raise
+            self._stated_anew = True
+            with self._replica.engine.begin() as conn:
+                acknowledged.forget(conn, self._peer.node)
+            ours, answer = self._say_hello()
+            with self._replica.engine.begin() as conn:
+                if not acknowledged.unsent(conn, self._replica.identity, self._peer).count:
+                    raise
+            return ours, answer
+
+    def _say_hello(self) -> tuple[Heads, wire.HelloAnswer]:
         replica, peer = self._replica, self._peer
         with replica.engine.begin() as conn:
             heads = replica.shared_heads(conn, peer)

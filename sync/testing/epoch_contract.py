@@ -7,9 +7,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from sync import anchor, epochs, peer_epochs
+import pytest
+
+from sync import anchor, epochs, incidents, peer_epochs, replacing
 from sync.anchor import Anchor
-from sync.errors import EpochsExhausted, UnknownPeer
+from sync.errors import EpochsExhausted, PeerRevoked, UnknownPeer
 from sync.events import Event, Scope, Subject
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import packed
@@ -158,18 +160,37 @@ class EpochContract:
         assert station.exchange(restored).verified
         assert _texts(station, "policy/town") == ["early", "late", "after"]
 
-    def test_a_restored_hub_that_went_on_recording_loses_neither_branch(self, lab: Lab) -> None:
+    def test_a_computer_whose_key_was_withdrawn_fills_a_restored_hub_before_it_rests(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(text="early"))
+        station.exchange(hub)
+        restored = lab.copy(hub, "restored")
+        station.record(HALL, draft(text="late"))
+        station.exchange(hub)
+        with restored.engine.begin() as conn:
+            assert replacing.withdraw(conn, station.node)
+        for _ in range(2):
+            with refused(PeerRevoked):
+                station.exchange(restored)
+        with restored.engine.begin() as conn:
+            (late,) = replacing.waiting(conn)
+            assert restored.ledger.take_late(conn, incidents.evidence_of(conn, late)).stored == 1
+        assert _texts(restored) == ["early", "late"]
+
+    @pytest.mark.parametrize(("lost", "new"), [(200, 2), (1, 5)], ids=["a long branch", "a short branch"])
+    def test_a_restored_hub_that_went_on_recording_loses_neither_branch(self, lab: Lab, lost: int, new: int) -> None:
         hub, station = lab.pair()
         hub.record(PUB, draft("policy/town", text="early"))
         station.exchange(hub)
         restored = lab.copy(hub, "restored")
-        hub.record(PUB, *(draft("policy/town", text=f"lost {n}") for n in range(200)))
+        branches = [f"lost {n}" for n in range(lost)], [f"new {n}" for n in range(new)]
+        hub.record(PUB, *(draft("policy/town", text=text) for text in branches[0]))
         hub.record(HALL, draft(text="card", once="card:1"))
         station.exchange(hub)
-        restored.record(PUB, draft("policy/town", text="new 1"), draft("policy/town", text="new 2"))
+        restored.record(PUB, *(draft("policy/town", text=text) for text in branches[1]))
         assert station.exchange(restored).verified
         there = _texts(restored, "policy/town")
-        assert sorted(there) == sorted(["early", *(f"lost {n}" for n in range(200)), "new 1", "new 2"])
+        assert sorted(there) == sorted(["early", *branches[0], *branches[1]])
         assert sorted(_texts(station, "policy/town")) == sorted(there)
         assert _texts(restored) == ["card"]
         with station.engine.begin() as conn:
