@@ -6,7 +6,7 @@ PostgreSQL takes large batches by COPY (twice the rate of executemany), SQLite b
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import ARRAY, Column, ColumnElement, Connection, Table, Text, any_, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 COPY_ROWS_MIN: Final = 50
@@ -44,6 +44,17 @@ def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """The values in portions that one IN list may hold."""
     for start in range(0, len(values), _IN_VALUES_MAX):
         yield values[start : start + _IN_VALUES_MAX]
+
+
+def among(conn: Connection, column: Column[str], texts: Sequence[str]) -> ColumnElement[bool]:
+    """Whether a column holds one of these texts, which contain no line break; no more than a portion of `chunks`.
+
+    PostgreSQL gets one text instead of hundreds: the statement is the same for any number of them, and a driver quotes
+    an array element by element.
+    """
+    if is_postgresql(conn):
+        return column == any_(func.string_to_array("\n".join(texts), func.chr(10), type_=ARRAY(Text)))
+    return column.in_(texts)
 
 
 def _insert_statement(conn: Connection, table: Table) -> str:

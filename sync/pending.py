@@ -68,7 +68,7 @@ def take_these(conn: Connection, subjects: Sequence[Subject]) -> list[Subject]:
 def clear(conn: Connection, subjects: Sequence[Subject]) -> None:
     """These subjects are folded."""
     for part in bulk.chunks(list(subjects)):
-        conn.execute(delete(p).where(p.c.subject.in_(part)))
+        conn.execute(delete(p).where(bulk.among(conn, p.c.subject, part)))
 
 
 def count(conn: Connection) -> int:
@@ -98,7 +98,7 @@ def settled(conn: Connection, subjects: Sequence[Subject]) -> None:
     if _nothing_aside(conn):
         return
     for part in bulk.chunks(list(subjects)):
-        conn.execute(delete(q).where(q.c.subject.in_(part)))
+        conn.execute(delete(q).where(bulk.among(conn, q.c.subject, part)))
 
 
 def _nothing_aside(conn: Connection) -> bool:

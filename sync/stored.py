@@ -63,7 +63,7 @@ def read_subjects(conn: Connection, sealer: Sealer, subjects: Sequence[Subject])
     found: dict[Subject, list[Event]] = {subject: [] for subject in subjects}
     known: dict[int, Stream] = {}
     for part in bulk.chunks(sorted(set(subjects))):
-        rows = conn.execute(select(*_READ).where(t.c.subject.in_(part))).all()
+        rows = conn.execute(select(*_READ).where(bulk.among(conn, t.c.subject, part))).all()
         known.update(streams.by_ids(conn, {row.stream_id for row in rows} - known.keys()))
         for row in rows:
             event = _event(row, known[row.stream_id], sealer)
