@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, func, select
 
-from sync import bulk, epochs, erasing, incidents, peers, pending, reconciling, replacing, runs, streams
+from sync import bulk, epochs, erased, incidents, peers, pending, reconciling, replacing, runs, streams
 from sync.appending import store_signatures
 from sync.bundle import Bundle, Segment, decode_segment, encode_segment
 from sync.errors import BadSignature, ForkFound, MalformedEvent, NotGranted, OriginRevoked, SyncError, UnknownOrigin
@@ -76,7 +76,8 @@ class Accepter:
             refusal.data.setdefault("stream", str(segment.stream))
             refusal.data.setdefault("seq", segment.first)
             outcome.refusals.append(refusal)
-            incidents.record(conn, refusal, segment, peer.node, now)
+            if not incidents.record(conn, refusal, segment, peer.node, now):
+                refusal.data["kept"] = False
 
     def _take(self, conn: Connection, segment: Segment, peer: Peer, outcome: Accepted, now: datetime) -> None:
         key = self._key_for(conn, segment)
@@ -172,8 +173,8 @@ class Accepter:
         headers = [check_header(header) for header in segment.headers[start:]]
         _require_rising(headers, row)
         names = traced.names(start)
-        erased = erasing.among(conn, names)
-        bulk.insert_rows(conn, ledger_events, self._rows(traced, row, start, headers, names, erased, to_us(now)))
+        gone = erased.among(conn, names)
+        bulk.insert_rows(conn, ledger_events, self._rows(traced, row, start, headers, names, gone, to_us(now)))
         _claim(conn, row, headers)
         store_signatures(conn, row, [signed for signed in segment.signatures if signed[0] > row.seq])
         row.seq, row.chain, row.lamport = segment.last, traced.chains[-1], headers[-1].lamport
@@ -183,7 +184,7 @@ class Accepter:
 
     def _rows(
         self, traced: Traced, row: StreamRow, start: int, headers: Sequence[Header], names: Sequence[bytes],
-        erased: frozenset[bytes], received_us: int,
+        gone: frozenset[bytes], received_us: int,
     ) -> list[bulk.Row]:  # fmt: skip
         """Complete rows of `ledger_events` for the segment's events from index `start`."""
         segment, stream_id = traced.segment, row.id
@@ -195,7 +196,7 @@ class Accepter:
         )  # fmt: skip
         for header, name, salt, raw, body, digest, chain, seq in columns:
             subject, kept, left = header.subject, body, None
-            if body is None or name in erased:
+            if body is None or name in gone:
                 salt, kept, left = None, None, digest
             elif self.sealer.protects(subject):
                 assert salt is not None
@@ -253,7 +254,7 @@ class Accepter:
 
     def _hold(self, conn: Connection, segment: Segment, peer: Peer, now: datetime) -> int:
         """Keep an authentic segment until what precedes it arrives. The number of events held, 0 without room."""
-        t, data = ledger_held.c, encode_segment(segment)
+        t, data = ledger_held.c, encode_segment(erased.as_kept(conn, segment))
         held = conn.execute(select(func.sum(func.length(t.segment))).where(t.sender == peer.node)).scalar() or 0
         if held + len(data) > self.limits.held_bytes_max:
             return 0

@@ -6,7 +6,7 @@ No transaction is open while the line is waited for.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
@@ -95,7 +95,9 @@ class _Conversation:
                 raise PeerBusy(wait_s=answer.wait_s)
             returned = self._forks.take_back(answer.branches)
             if returned:
-                self._look_again()
+                self._look_again(report.refusals)
+            elif not answer.branches:
+                self._look_again(_forks(report.refusals))
             if answer.equal and not returned:
                 report.verified = True
                 report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._asker.plainly, self._monotonic)
@@ -405,10 +407,13 @@ class _Conversation:
 
     # --- refusals ----------------------------------------------------------------------------------------------
 
-    def _look_again(self) -> None:
-        """A branch that stood in the way is taken up: what was refused because of it may pass now."""
-        self._refused.clear()
-        self._report.refusals.clear()
+    def _look_again(self, refusals: Sequence[SyncError]) -> None:
+        """What these left alone may pass now: the branch in the way is taken up, or the peer names none any more since
+        it holds all of it elsewhere.
+        """
+        for refusal in list(refusals):
+            self._refused.discard(str(refusal.data.get("stream")))
+            self._report.refusals.remove(refusal)
 
     def _refuse(self, refusal: SyncError) -> bool:
         """Leave a stream alone for the rest of this exchange, the others go on; False when it was left already."""
@@ -418,6 +423,10 @@ class _Conversation:
         self._refused.add(stream)
         self._report.refusals.append(refusal)
         return True
+
+
+def _forks(refusals: Iterable[SyncError]) -> list[SyncError]:
+    return [refusal for refusal in refusals if isinstance(refusal, ForkFound)]
 
 
 def _further(before: Heads, after: Heads, packed: Packed) -> bool:

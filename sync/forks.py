@@ -119,8 +119,8 @@ class Forks:
             if answer is None:
                 continue
             for code, data in answer.refusals:
-                if code != ForkFound.code:
-                    raise decode_refusal(code, data)
+                if code != ForkFound.code or not data.get("kept", True):
+                    raise decode_refusal(code, data)  # ours is then the only copy
             self._report.pushed += answer.stored
             first = packed.ranges[0].last + 1
 

@@ -4,24 +4,28 @@ Each place in a stream is one incident however often it is sent again, so a peer
 What a person needs to decide, the refused segment, is kept.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import zstandard
-from sqlalchemy import BindParameter, ColumnElement, Connection, case, exists, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, exists, func, select, update
 
-from sync import bulk
+from sync import bulk, erased
 from sync.bundle import Segment, decode_segment, encode_segment
 from sync.errors import BadSignature, ForkFound, MalformedEvent, OriginRevoked, SyncError
 from sync.events import Origin, Scope, Stream, from_us, to_us
 from sync.tables import ledger_incidents as t
+from sync.tracing import covers
 
 # Only these are kept with the bytes: both branches of a fork, a colleague's late work, what a node recorded wrongly.
-_WITH_EVIDENCE: Final = (ForkFound, OriginRevoked, MalformedEvent)
-_PLACED: Final = (*_WITH_EVIDENCE, BadSignature)
+_BRANCHES: Final = (ForkFound, OriginRevoked)
+_PLACED: Final = (*_BRANCHES, MalformedEvent, BadSignature)
 # A broken or hostile peer must not fill the disk: beyond this only incidents that are known already are counted on.
 INCIDENTS_PER_SENDER_MAX: Final = 200
+# Different branches that are kept of one place: every one is signed by the stream's own node.
+BRANCHES_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,35 +43,59 @@ class Incident:
     resolved_at: datetime | None
 
 
-def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, now: datetime) -> None:
-    """Remember a refusal; a repeated one is counted, and opens a resolved incident again."""
+def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, now: datetime) -> bool:
+    """Remember a refusal; a repeated one is counted, and opens a resolved incident again.
+
+    False when the segment should be kept with it and there is no room: who sent it must not part with it.
+    """
     seq = refusal.data.get("seq") if isinstance(refusal, _PLACED) else 0
-    evidence = None
-    if isinstance(refusal, _WITH_EVIDENCE):
-        evidence = keep_evidence(segment)
     fresh = {
         "code": refusal.code, "node": segment.node, "epoch": segment.epoch, "scope": segment.scope,
-        "seq": seq if isinstance(seq, int) else 0, "sender": sender, "evidence": evidence,
+        "seq": seq if isinstance(seq, int) else 0, "sender": sender, "evidence": None,
         "times": 1, "first_us": to_us(now), "last_us": to_us(now), "resolved_us": None,
     }  # fmt: skip
-    place = [t.c.code, t.c.node, t.c.epoch, t.c.scope, t.c.seq]
-    # A place that was settled opens again with what came now: the branch that was kept has found its way.
-    kept = case((t.c.resolved_us.is_(None), t.c.evidence), else_=evidence)
-    again = {"times": t.c.times + 1, "last_us": to_us(now), "resolved_us": None, "evidence": kept}
-    if conn.execute(update(t).where(*(column == fresh[column.name] for column in place)).values(again)).rowcount:
-        return
-    if conn.execute(select(func.count()).where(t.c.sender == sender)).scalar_one() < INCIDENTS_PER_SENDER_MAX:
-        conn.execute(bulk.upsert_into(conn, t).values(fresh).on_conflict_do_update(index_elements=place, set_=again))
+    place = [column == fresh[column.name] for column in (t.c.code, t.c.node, t.c.epoch, t.c.scope, t.c.seq)]
+    found = conn.execute(select(t.c.evidence, t.c.resolved_us).where(*place).with_for_update()).one_or_none()
+    # A place that was settled opens again with what came now: the branches that were kept have found their way.
+    before = [] if found is None or found.resolved_us or not found.evidence else open_evidence(found.evidence)
+    evidence: list[Segment] = []
+    if isinstance(refusal, _BRANCHES):
+        evidence = _beside(before, erased.as_kept(conn, segment))
+    elif isinstance(refusal, MalformedEvent):
+        evidence = before or [segment]
+    if evidence:
+        fresh["evidence"] = keep_evidence(evidence)
+    if found is not None:
+        again = {"times": t.c.times + 1, **{name: fresh[name] for name in ("last_us", "resolved_us", "evidence")}}
+        conn.execute(update(t).where(*place).values(again))
+    elif conn.execute(select(func.count()).where(t.c.sender == sender)).scalar_one() < INCIDENTS_PER_SENDER_MAX:
+        conn.execute(bulk.upsert_into(conn, t).values(fresh).on_conflict_do_nothing())
+    else:
+        return False
+    return not isinstance(refusal, _BRANCHES) or any(covers(kept, segment) for kept in evidence)
 
 
-def keep_evidence(segment: Segment) -> bytes:
-    """The refused segment in as few bytes as its bundle took."""
-    return zstandard.ZstdCompressor().compress(encode_segment(segment))
+def _beside(kept: Sequence[Segment], segment: Segment) -> list[Segment]:
+    """Different branches may part from a stream at one place. Of one branch the longest piece is kept."""
+    if any(covers(one, segment) for one in kept):
+        return list(kept)
+    others = [one for one in kept if not covers(segment, one)]
+    return [*others, segment] if len(others) < BRANCHES_MAX else others
 
 
-def open_evidence(evidence: bytes) -> Segment:
-    """The segment that was refused; we compressed it ourselves, so its stated size is true."""
-    return decode_segment(zstandard.ZstdDecompressor().decompress(evidence))
+def keep_evidence(segments: Iterable[Segment]) -> bytes:
+    """Refused segments in as few bytes as their bundles took, one frame each."""
+    return b"".join(zstandard.ZstdCompressor().compress(encode_segment(segment)) for segment in segments)
+
+
+def open_evidence(evidence: bytes) -> list[Segment]:
+    """The segments that were refused; we compressed them ourselves, so their stated sizes are true."""
+    segments = []
+    while evidence:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        segments.append(decode_segment(frame.decompress(evidence)))
+        evidence = frame.unused_data
+    return segments
 
 
 def forks_exist(node: BindParameter[str]) -> ColumnElement[bool]:
@@ -84,8 +112,9 @@ def forks_of(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int,
         .limit(limit)
     )
     return [
-        (Stream(Origin(node, row.epoch), Scope(row.scope)), row.seq, open_evidence(row.evidence))
+        (Stream(Origin(node, row.epoch), Scope(row.scope)), row.seq, segment)
         for row in conn.execute(query)
+        for segment in open_evidence(row.evidence)
     ]
 
 
@@ -93,8 +122,8 @@ def _is_kept_fork_of(node: str | BindParameter[str]) -> tuple[ColumnElement[bool
     return t.c.code == ForkFound.code, t.c.node == node, t.c.resolved_us.is_(None), t.c.evidence.is_not(None)
 
 
-def evidence_of(conn: Connection, incident: Incident) -> Segment:
-    """The refused segment of an incident that keeps one."""
+def evidence_of(conn: Connection, incident: Incident) -> list[Segment]:
+    """The refused segments of an incident that keeps any."""
     origin = incident.stream.origin
     place = (t.c.code == incident.code, t.c.node == origin.node, t.c.epoch == origin.epoch)
     where = (*place, t.c.scope == incident.stream.scope, t.c.seq == incident.seq)

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, exists, or_, select
 
-from sync import bulk, epochs, erasing, incidents, pending, retention, runs, streams
+from sync import bulk, epochs, erased, incidents, pending, retention, runs, streams
 from sync.appending import MILESTONE_EVENTS
 from sync.bundle import Segment, decode_segment, encode_segment
 from sync.errors import ForkFound
-from sync.events import Origin, Scope, Stream, Subject, chain_next, check_header, to_us
+from sync.events import DIGEST_BYTES, Origin, Scope, Stream, Subject, chain_next, check_header, to_us
 from sync.identity import Identity, position_statement
 from sync.packing import Packer, chain_at
 from sync.positions import Range
@@ -107,8 +107,8 @@ def _claim(conn: Connection, row: StreamRow, event: Kept) -> None:
 def adopt(conn: Connection, identity: Identity, sealer: Sealer, traced: Traced, now: datetime) -> int:
     """Take the events of a verified segment of our own stream that we do not hold into the current epoch; how many."""
     names = traced.names()
-    held, erased = _held_among(conn, names), erasing.among(conn, names)
-    kept = [event for event in _of_segment(traced, sealer, erased, now) if event.name not in held]
+    held, gone = _held_among(conn, names), erased.among(conn, names)
+    kept = [event for event in _of_segment(traced, sealer, gone, now) if event.name not in held]
     move(conn, identity, traced.stream, kept, now)
     _adopted_up_to(conn, traced, now)
     return len(kept)
@@ -152,6 +152,8 @@ def _of_segment(traced: Traced, sealer: Sealer, gone: frozenset[bytes], now: dat
 def kept_for(conn: Connection, node: str, epoch: str | None, limit: int) -> list[tuple[Stream, int, Segment]]:
     """What lies here of a node's streams and cannot be taken in, with its place: only the node itself can take it up.
 
+    Of each kind up to `limit` places; of one place everything.
+
     Branches that were refused as forks, and early segments: what precedes them may have gone with a disk. While the
     node may still send what precedes, those of its current one (`epoch`) are left out; `epoch` is None for a node that
     holds no more than we do.
@@ -165,20 +167,41 @@ def kept_for(conn: Connection, node: str, epoch: str | None, limit: int) -> list
         (Stream(Origin(row.node, row.epoch), Scope(row.scope)), row.first, decode_segment(row.segment))
         for row in conn.execute(early)
     ]
-    return [*incidents.forks_of(conn, node, limit), *held][:limit]
+    return [*incidents.forks_of(conn, node, limit), *held]
 
 
 def settle(conn: Connection, node: str, epoch: str | None, limit: int, now: datetime) -> list[tuple[Stream, int]]:
     """Where something is kept for a node. What has arrived meanwhile in another stream of it is settled here."""
-    waiting = []
-    for stream, seq, segment in kept_for(conn, node, epoch, limit):
-        names = trace(segment).names()
-        if _held_among(conn, names).issuperset(names):
-            incidents.resolve_place(conn, ForkFound.code, stream, seq, now)
+    waiting: dict[tuple[Stream, int], None] = {}
+    kept = kept_for(conn, node, epoch, limit)
+    for stream, seq, segment in kept:
+        if _is_elsewhere(conn, segment):
             conn.execute(delete(ledger_held).where(_is_held(stream), ledger_held.c.last == segment.last))
         else:
-            waiting.append((stream, seq))
-    return waiting
+            waiting[stream, seq] = None
+    for stream, seq, _ in kept:
+        if (stream, seq) not in waiting:
+            incidents.resolve_place(conn, ForkFound.code, stream, seq, now)
+    return list(waiting)[:limit]
+
+
+def kept_at(conn: Connection, node: str, epoch: str, place: tuple[str, str, int], limit: int) -> Segment | None:
+    """What lies at a place (epoch, scope, number) and has not arrived in another stream: the first of it."""
+    for one in (epoch, None):
+        for stream, seq, segment in kept_for(conn, node, one, limit):
+            if (stream.origin.epoch, stream.scope, seq) == place and not _is_elsewhere(conn, segment):
+                return segment
+    return None
+
+
+def is_chain(piece: bytes) -> bool:
+    """Whether what stands for a piece is only the chain of a branch whose events are in their place already."""
+    return len(piece) == DIGEST_BYTES
+
+
+def _is_elsewhere(conn: Connection, segment: Segment) -> bool:
+    names = trace(segment).names()
+    return _held_among(conn, names).issuperset(names)
 
 
 # --- at the node that yields to its hub ------------------------------------------------------------------------
@@ -188,7 +211,7 @@ def keep_piece(conn: Connection, segment: Segment, now: datetime) -> None:
     """Keep a verified piece of the hub's branch until the branch is whole."""
     fresh = {
         "node": segment.node, "epoch": segment.epoch, "scope": segment.scope, "first": segment.first,
-        "segment": encode_segment(segment), "received_us": to_us(now),
+        "segment": encode_segment(erased.as_kept(conn, segment)), "received_us": to_us(now),
     }  # fmt: skip
     conn.execute(bulk.upsert_into(conn, ledger_branches).values(fresh).on_conflict_do_nothing())
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, select
 
-from sync import epochs, erasing, peers, wire
+from sync import epochs, erased, peers, wire
 from sync.blobs import BlobStore
 from sync.events import Scope, to_us, within
 from sync.identity import Identity
@@ -18,7 +18,7 @@ from sync.positions import Heads
 from sync.tables import ledger_held
 
 # Said in every hello, hence in one statement.
-_LISTS: Final = select(erasing.VERSION.scalar_subquery(), peers.REVOCATIONS.scalar_subquery())
+_LISTS: Final = select(erased.VERSION.scalar_subquery(), peers.REVOCATIONS.scalar_subquery())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ Everything a peer can send ends in an answer or in a `SyncError`; the web layer 
 
 from collections.abc import Callable
 from datetime import datetime
-from itertools import chain
 from typing import Final, Protocol
 
 from sqlalchemy import Connection
@@ -241,15 +240,9 @@ class Responder:
     def _branch(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
         """A node may have back what it wrote itself, wherever it lies."""
         asked = wire.decode(envelope.payload, wire.Branch)
-        offered = (
-            reconciling.kept_for(conn, peer.node, epoch, wire.BRANCHES_MAX) for epoch in (envelope.head.epoch, None)
-        )
-        found = (
-            encode_segment(segment)
-            for stream, seq, segment in chain.from_iterable(offered)
-            if (stream.origin.epoch, stream.scope, seq) == (asked.epoch, asked.scope, asked.seq)
-        )
-        return wire.encode(wire.BranchAnswer(segment=next(found, None)))
+        place = (asked.epoch, asked.scope, asked.seq)
+        found = reconciling.kept_at(conn, peer.node, envelope.head.epoch, place, wire.BRANCHES_MAX)
+        return wire.encode(wire.BranchAnswer(segment=None if found is None else encode_segment(found)))
 
     def _enrol(self, envelope: Envelope) -> bytes:
         """A new node has no peer row yet: its own key signs, the code vouches for the key."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
+import msgspec
+
 from sync.bundle import Segment
 from sync.errors import MalformedEvent
 from sync.events import EVENT_BODY_BYTES_MAX, SALT_BYTES, Stream, event_id
@@ -40,6 +42,28 @@ def trace(segment: Segment) -> Traced:
         digests.append(digest)
         chains.append(chain)
     return Traced(segment, segment.stream, digests, chains)
+
+
+def emptied(segment: Segment, names: frozenset[bytes]) -> Segment:
+    """The segment without bodies and salts of these events; its chains and signatures stay true.
+
+    Raises `MalformedEvent` for oversized parts.
+    """
+    traced = trace(segment)
+    bodies = [
+        None if name in names else body for name, body in zip(traced.names(), segment.bodies, strict=True)
+    ]  # fmt: skip
+    salts = [
+        salt for salt, body in zip(salts_of(segment), bodies, strict=True) if salt is not None and body is not None
+    ]
+    digests = [digest for digest, body in zip(traced.digests, bodies, strict=True) if body is None]
+    return msgspec.structs.replace(segment, bodies=bodies, salts=b"".join(salts), digests=digests)
+
+
+def covers(longer: Segment, shorter: Segment) -> bool:
+    """Whether the first holds all events of the second, in the same branch of the same stream."""
+    within = longer.first <= shorter.first and shorter.last <= longer.last
+    return within and trace(longer).chain_after(shorter.last) == trace(shorter).chains[-1]
 
 
 def salts_of(segment: Segment) -> list[bytes | None]:

@@ -76,8 +76,8 @@ def late_records(unit: Unit) -> list[LateRecord]:
     unit.actor.require(Step.JUDGE_RECORD)
     found = []
     for one in replacing.waiting(unit.connection):
-        segment = incidents.evidence_of(unit.connection, one)
-        times = [from_us(decode_header(header).occurred_us) for header in segment.headers]
+        headers = [header for segment in incidents.evidence_of(unit.connection, one) for header in segment.headers]
+        times = [from_us(decode_header(header).occurred_us) for header in headers]
         origin = one.stream.origin
         found.append(LateRecord(node=origin.node, epoch=origin.epoch, scope=one.stream.scope, seq=one.seq,
                                 events=len(times), first_at=min(times), last_at=max(times)))  # fmt: skip
@@ -91,12 +91,14 @@ def take_late(unit: Unit, node: str, epoch: str, scope: str, seq: int) -> int:
     incident = next((one for one in replacing.waiting(unit.connection) if (one.stream, one.seq) == (stream, seq)), None)
     if incident is None:
         raise NotFound("record", f"{stream} {seq}")
-    segment = incidents.evidence_of(unit.connection, incident)
-    outcome = unit.node.ledger.take_late(unit.connection, segment)
-    if outcome.refusals:
-        raise Refused("late_refused", None, reason=outcome.refusals[0].code)
+    stored = 0
+    for segment in incidents.evidence_of(unit.connection, incident):
+        outcome = unit.node.ledger.take_late(unit.connection, segment)
+        if outcome.refusals:
+            raise Refused("late_refused", None, reason=outcome.refusals[0].code)
+        stored += outcome.stored
     replacing.settle(unit.connection, stream, seq, unit.now)
-    return outcome.stored
+    return stored
 
 
 def leave_late(unit: Unit, node: str, epoch: str, scope: str, seq: int, reason: str) -> None:

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from sync import anchor, epochs, incidents, peer_epochs, replacing
+from sync import anchor, epochs, incidents, peer_epochs, peers, replacing
 from sync.anchor import Anchor
-from sync.errors import EpochsExhausted, PeerRevoked, UnknownPeer
+from sync.errors import EpochsExhausted, ForkFound, PeerRevoked, UnknownPeer
 from sync.events import Event, Scope, Subject
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import packed
@@ -141,6 +141,46 @@ class EpochContract:
         third.exchange(hub)
         assert sorted(_texts(hub)) == sorted(_texts(third)) == sorted(["shared", "lost", "offline"])
 
+    def test_an_erased_body_is_not_kept_with_a_branch_and_the_rest_of_the_branch_is(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(text="shared"))
+        station.exchange(hub)
+        twin = lab.copy(station, "twin")
+        station.record(HALL, draft(text="here"))
+        station.exchange(hub)
+        lost = twin.record(HALL, draft(text="private 1"), draft(text="private 2"), draft(text="there"))
+        with hub.engine.begin() as conn:
+            peer = peers.get_peer(conn, station.node)
+            hub.ledger.erase(conn, [lost[0].event_id])
+            refused_branch = hub.ledger.accept(conn, packed(twin, lost[0].stream, 2, 4), peer)
+            assert isinstance(refused_branch.refusals[0], ForkFound)
+            hub.ledger.erase(conn, [lost[1].event_id])
+            (branch,) = incidents.evidence_of(conn, hub.ledger.incidents(conn)[0])
+            assert branch.bodies == [None, None, lost[2].body]
+        assert station.exchange(hub).verified
+        there = {event.event_id: event.body for event in hub.events()}
+        assert [there[event.event_id] for event in lost] == [None, None, lost[2].body]
+
+    def test_of_several_branches_at_one_place_all_are_kept_and_of_one_the_longest(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(text="shared"))
+        station.exchange(hub)
+        twins = [lab.copy(station, f"twin{n}") for n in (1, 2)]
+        station.record(HALL, draft(text="here"))
+        station.exchange(hub)
+        stream = station.events()[0].stream
+        for twin in twins:
+            twin.record(HALL, *(draft(text=f"{twin.name} {n}") for n in (1, 2, 3)))
+        with hub.engine.begin() as conn:
+            peer = peers.get_peer(conn, station.node)
+            for twin, last in ((twins[0], 2), (twins[1], 3), (twins[0], 4), (twins[0], 3), (twins[1], 4)):
+                hub.ledger.accept(conn, packed(twin, stream, 2, last), peer)
+            kept = incidents.evidence_of(conn, hub.ledger.incidents(conn)[0])
+            assert sorted(segment.last for segment in kept) == [4, 4]
+        for _ in twins:
+            assert station.exchange(hub).verified
+        assert set(_texts(hub)) == {"shared", "here", *(f"twin{t} {n}" for t in (1, 2) for n in (1, 2, 3))}
+
     # --- a hub restored from its backup ------------------------------------------------------------------------
 
     def test_a_restored_hub_is_refilled_by_its_stations(self, lab: Lab) -> None:
@@ -174,7 +214,8 @@ class EpochContract:
                 station.exchange(restored)
         with restored.engine.begin() as conn:
             (late,) = replacing.waiting(conn)
-            assert restored.ledger.take_late(conn, incidents.evidence_of(conn, late)).stored == 1
+            (segment,) = incidents.evidence_of(conn, late)
+            assert restored.ledger.take_late(conn, segment).stored == 1
         assert _texts(restored) == ["early", "late"]
 
     @pytest.mark.parametrize(("lost", "new"), [(200, 2), (1, 5)], ids=["a long branch", "a short branch"])

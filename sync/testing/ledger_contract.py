@@ -2,16 +2,17 @@
 
 from datetime import timedelta
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from sync import bundle, peers
+from sync.bundle import decode_segment
 from sync.errors import AlreadyRecorded, BadSignature, EventTooLarge, ForkFound, MalformedEvent, OriginRevoked
 from sync.events import EVENT_BODY_BYTES_MAX, Scope, Stream, Subject
 from sync.identity import Identity, Vault, position_statement
 from sync.limits import Limits
 from sync.packing import Budget
 from sync.positions import Range, behind
-from sync.tables import ledger_events
+from sync.tables import ledger_events, ledger_held
 from sync.testing.expecting import refused
 from sync.testing.nodes import Lab, LabNode, draft
 from sync.tracing import trace
@@ -339,12 +340,15 @@ class LedgerContract:
 
     def test_erasing_reaches_segments_that_wait_behind_a_gap(self, lab: Lab) -> None:
         hub, station = lab.pair()
-        events = station.record(HALL, draft(), draft(text="private"))
+        events = station.record(HALL, draft(), draft(text="private"), draft())
         with hub.engine.begin() as conn:
             peer = peers.get_peer(conn, station.node)
-            hub.ledger.accept(conn, packed(station, events[0].stream, 2, 2), peer)
+            hub.ledger.accept(conn, packed(station, events[0].stream, 2, 3), peer)
             hub.ledger.erase(conn, [events[1].event_id])
-            assert hub.replica.held(conn, peer) == []
+            (waiting,) = conn.execute(select(ledger_held.c.segment)).scalars()
+            assert decode_segment(waiting).bodies == [None, events[2].body]
+        assert station.exchange(hub).verified
+        assert [event.body for event in hub.events()] == [events[0].body, None, events[2].body]
 
     # --- checking ----------------------------------------------------------------------------------------------
 

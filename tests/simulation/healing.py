@@ -87,7 +87,8 @@ def _decide_late_work(world: World) -> bool:
     with hub.replica.engine.begin() as conn:
         waiting = replacing.waiting(conn)
         for late in waiting:
-            hub.ledger.take_late(conn, incidents.evidence_of(conn, late))
+            for segment in incidents.evidence_of(conn, late):
+                hub.ledger.take_late(conn, segment)
             replacing.settle(conn, late.stream, late.seq, hub.clock())
     return bool(waiting)
 

@@ -101,12 +101,12 @@ def _harm(world: World, stick: Path) -> None:
         return
     path = world.random.choice(files)
     data = path.read_bytes()
-    fault, place = world.random.choice(("cut", "changed", "deleted")), world.random.randrange(len(data))
+    fault, place = world.random.choice(("cut", "changed", "deleted")), world.random.randrange(len(data) or 1)
     world.journal.fault(f"stick file {fault}")
     match fault:
         case "cut":
             path.write_bytes(data[:place])
-        case "changed":
+        case "changed" if data:
             path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         case _:
             path.unlink()
