@@ -7,6 +7,8 @@
 # The first interpreter that really starts and is new enough; 3.11 and 3.12 first, because every wheel exists for them.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3 python3.13 python3.14; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+# Tests and demo start many processes: what Python compiled once is to be kept, whatever the surroundings say.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
