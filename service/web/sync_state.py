@@ -50,7 +50,7 @@ def show() -> str:
     return render_template(
         "station/sync.html", codes=codes, waiting=waiting, doubts=doubts, limit_s=limit_s,
         blocking=blocking or _longest(waiting.rows), troubles=[code for code in troubles if code in REASONS],
-        hub_url=hub_url(node), unknown=unknown, decisions=decisions,
+        hub_url=hub_url(node), computer=node.identity.node, unknown=unknown, decisions=decisions,
         awaiting=files,
         may_open=desk.actor().may(Step.SEE_OPINIONS), may_carry=desk.actor().may(Step.CARRY_STICK),
     )  # fmt: skip
