@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 
 import pytest
 import structlog
 from flask import Flask
 
 from service.actions import projecting
+from service.domain.facts.kinds import REGISTRY
 from service.domain.opinions import State
 from service.domain.people import Role
+from service.web.words import LABELS
 from sync.events import EventDraft, Subject
 from tests.web.cases import CHIEF, Cases
 from tests.web.conftest import Browser, Township
@@ -175,3 +178,10 @@ def test_the_pages_speak_english(at_hub: Sit, township: Township, broken: str) -
     clerk.speak("en")
     assert "Something is missing or has the wrong form" in clerk.get(LIST).text
     assert "Accept as corrected" in clerk.get(f"{PAGE}/correct/{broken}").text
+
+
+def test_every_field_that_can_be_corrected_has_a_name_in_words(at_hub: Sit) -> None:
+    at_hub("clerk")  # the hub's words are installed with its pages
+    shapes = [shape for shape in REGISTRY.values() if not shape.KIND.startswith("record.")]
+    unnamed = {field.name for shape in shapes for field in fields(shape)} - LABELS["field"].keys()  # type: ignore[arg-type]
+    assert not unnamed
