@@ -23,7 +23,7 @@ from service.jobs import celery_client
 from service.node import Node, build_node
 from service.store import schema
 from service.store.database import StorageUnusable
-from workers import anchor, coverage, escalation, exchange, housekeeping, projection, summing
+from workers import anchor, coverage, escalation, exchange, housekeeping, listening, projection, summing
 from workers.job import Job, run
 
 log = structlog.get_logger(__name__)
@@ -116,6 +116,7 @@ def command_app() -> Celery:
         ring_all(app, settings.role)
 
     app = build_app(settings, NodeOfProcess(settings))
+    listening.install(app)
     signals.setup_logging.connect(set_up_logging, weak=False)
     signals.worker_ready.connect(ring_everything, weak=False)
     return app

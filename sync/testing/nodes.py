@@ -110,6 +110,7 @@ class Lab:
     folder: Path
     clock: FixedClock = field(default_factory=FixedClock)
     made: list[LabNode] = field(default_factory=list)
+    prepare: Callable[[Engine], None] = metadata.create_all  # where the databases do not bring their tables along
 
     def node(
         self,
@@ -121,7 +122,7 @@ class Lab:
     ) -> LabNode:
         """A fresh node."""
         engine = self.database(name)
-        metadata.create_all(engine)
+        self.prepare(engine)
         identity = Identity.load_or_create(self.folder / name)
         ledger = Ledger(identity, self.clock, vault, limits)
         info = NodeInfo(name=name, software="lab 1")

@@ -1,15 +1,24 @@
-"""Laboratories for the replication library: the same tests on SQLite and on a real PostgreSQL."""
+"""Laboratories for the replication library: the same tests on SQLite and on a real PostgreSQL.
 
-from collections.abc import Callable, Iterator
+Making the library's tables takes longer than most tests. So SQLite gets a copy of an empty database, and PostgreSQL's
+schemas are emptied and used again.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from service.demo.servers import PrivatePostgres
+from sync.tables import metadata
 from sync.testing import Lab, sqlite_engine
+
+_CHANGES_TABLES = ("CREATE", "DROP", "ALTER")
 
 
 @pytest.fixture(scope="session")
@@ -18,33 +27,88 @@ def sync_postgres_url(postgres_server: PrivatePostgres) -> str:
     return postgres_server.create_database("sync_tests")
 
 
-@pytest.fixture
-def sqlite_lab(tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(lambda name: sqlite_engine(tmp_path / f"{name}.db"), tmp_path)
-    yield lab
-    lab.close()
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the library's tables and nothing in them."""
+    path = tmp_path_factory.mktemp("sync") / "empty.db"
+    engine = sqlite_engine(path)
+    metadata.create_all(engine)
+    engine.dispose()  # the last connection to close brings everything into the one file
+    return path
 
 
 @pytest.fixture
-def postgres_lab(sync_postgres_url: str, tmp_path: Path) -> Iterator[Lab]:
-    admin = create_engine(sync_postgres_url, poolclass=NullPool)
-    schemas: list[str] = []
-    lab = Lab(_in_schemas(admin, sync_postgres_url, schemas), tmp_path)
-    yield lab
-    lab.close()
-    with admin.begin() as conn:
-        for schema in schemas:
-            conn.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-
-
-def _in_schemas(admin: Engine, url: str, schemas: list[str]) -> Callable[[str], Engine]:
+def sqlite_lab(empty_sqlite: Path, tmp_path: Path) -> Iterator[Lab]:
     def database(name: str) -> Engine:
-        schema = f"{name}_{uuid4().hex}"
+        return sqlite_engine(Path(shutil.copy(empty_sqlite, tmp_path / f"{name}.db")), durable=False)
+
+    lab = Lab(database, tmp_path, prepare=_has_its_tables)
+    yield lab
+    lab.close()
+
+
+def _has_its_tables(_engine: Engine) -> None:
+    """Nothing is left to do."""
+
+
+@dataclass(slots=True)
+class Schemas:
+    """Schemas with the library's tables, each for one node of one test at a time."""
+
+    url: str
+    free: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+
+    def engine(self, _name: str) -> Engine:
+        schema = self.free.pop() if self.free else self._made()
+        self.taken.append(schema)
+        engine = self._engine(schema)
+
+        def look(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+            if statement.lstrip().upper().startswith(_CHANGES_TABLES):
+                self.changed.add(schema)
+
+        event.listen(engine, "before_cursor_execute", look)
+        return engine
+
+    def give_back(self) -> None:
+        """After a test: empty what it used, and use no more whose tables it has changed."""
+        admin = create_engine(self.url, poolclass=NullPool)
+        with admin.begin() as conn:
+            for schema in self.taken:
+                if schema in self.changed:
+                    conn.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+                else:
+                    tables = ", ".join(f"{schema}.{table.name}" for table in metadata.sorted_tables)
+                    conn.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+                    self.free.append(schema)
+        self.taken.clear()
+
+    def _made(self) -> str:
+        schema = f"node_{uuid4().hex}"
+        admin = create_engine(self.url, poolclass=NullPool)
         with admin.begin() as conn:
             conn.execute(text(f"CREATE SCHEMA {schema}"))
-        schemas.append(schema)
+        engine = self._engine(schema)
+        metadata.create_all(engine)
+        engine.dispose()
+        return schema
+
+    def _engine(self, schema: str) -> Engine:
         # No power fails here, and a commit that waits for the disk is most of a test's time.
         options = f"-c search_path={schema} -c lock_timeout=20s -c synchronous_commit=off"
-        return create_engine(url, connect_args={"options": options})
+        return create_engine(self.url, connect_args={"options": options})
 
-    return database
+
+@pytest.fixture(scope="session")
+def schemas(sync_postgres_url: str) -> Schemas:
+    return Schemas(sync_postgres_url)
+
+
+@pytest.fixture
+def postgres_lab(schemas: Schemas, tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(schemas.engine, tmp_path, prepare=_has_its_tables)
+    yield lab
+    lab.close()
+    schemas.give_back()

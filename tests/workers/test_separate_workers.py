@@ -34,6 +34,25 @@ def test_ordinary_workers_run_the_station_s_jobs(tmp_path: Path, redis_url: str)
     node.engine.dispose()
 
 
+def test_a_worker_that_waits_on_a_connection_that_is_gone_listens_anew(tmp_path: Path, redis_url: str) -> None:
+    environment = {"LIANXIN_ROLE": "station", "LIANXIN_DATA_DIR": str(tmp_path / "data"),
+                   "LIANXIN_BROKER_URL": redis_url}  # fmt: skip
+    node = open_node(Settings(role=NodeRole.STATION, data_dir=tmp_path / "data"))
+    module = ("tests.workers.deaf_worker",)
+    worker = Process(name="worker", module=module, environment=environment, log=tmp_path / "worker.log")
+    with ExitStack() as running:
+        running.callback(worker.stop)
+        worker.start()
+        deadline = time.monotonic() + 40
+        while runs_of(node) != {beat.job for beat in jobs.STATION_BEAT}:
+            assert time.monotonic() < deadline, worker.last_words()
+            time.sleep(0.1)
+    told = (tmp_path / "worker.log").read_text(encoding="utf-8")
+    assert "deaf now" in told
+    assert "worker.deaf" in told
+    node.engine.dispose()
+
+
 def runs_of(node: Node) -> set[str]:
     """Every job is rung once when a worker comes up."""
     with node.reading() as connection:
