@@ -6,7 +6,7 @@ No transaction is open while the line is waited for.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
@@ -94,10 +94,7 @@ class _Conversation:
             if answer.wait_s and not answer.equal:
                 raise PeerBusy(wait_s=answer.wait_s)
             returned = self._forks.take_back(answer.branches)
-            if returned:
-                self._look_again(report.refusals)
-            elif not answer.branches:
-                self._look_again(_forks(report.refusals))
+            self._look_again(report.refusals if returned else self._settled(answer.branches))
             if answer.equal and not returned:
                 report.verified = True
                 report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._asker.plainly, self._monotonic)
@@ -407,10 +404,17 @@ class _Conversation:
 
     # --- refusals ----------------------------------------------------------------------------------------------
 
+    def _settled(self, branches: Sequence[wire.BranchPlace]) -> list[SyncError]:
+        """Forks whose place the peer names no more: it holds all of that branch elsewhere."""
+        node = self._replica.identity.node
+        named = {(str(Stream(Origin(node, epoch), Scope(scope))), seq) for epoch, scope, seq in branches}
+        return [
+            refusal for refusal in self._report.refusals
+            if isinstance(refusal, ForkFound) and (refusal.data.get("stream"), refusal.data.get("seq")) not in named
+        ]  # fmt: skip
+
     def _look_again(self, refusals: Sequence[SyncError]) -> None:
-        """What these left alone may pass now: the branch in the way is taken up, or the peer names none any more since
-        it holds all of it elsewhere.
-        """
+        """What these left alone may pass now: the branch in the way is taken up, or settled."""
         for refusal in list(refusals):
             self._refused.discard(str(refusal.data.get("stream")))
             self._report.refusals.remove(refusal)
@@ -423,10 +427,6 @@ class _Conversation:
         self._refused.add(stream)
         self._report.refusals.append(refusal)
         return True
-
-
-def _forks(refusals: Iterable[SyncError]) -> list[SyncError]:
-    return [refusal for refusal in refusals if isinstance(refusal, ForkFound)]
 
 
 def _further(before: Heads, after: Heads, packed: Packed) -> bool:
