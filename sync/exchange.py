@@ -8,11 +8,8 @@ No transaction is open while the line is waited for.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
-from typing import Final
 
-from sqlalchemy import Connection
-
-from sync import acknowledged, blob_lane, bundle, loading, peers, receipts, wire
+from sync import acknowledged, blob_lane, bundle, peers, receipts, wire
 from sync.accepting import Accepted
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.enrolment import Enrolled, enrol, issue_code
@@ -31,8 +28,9 @@ from sync.errors import (
     TooLarge,
     decode_refusal,
 )
-from sync.events import Origin, Scope, Stream, parse_scope, to_us, within
+from sync.events import Origin, Scope, Stream, parse_scope
 from sync.forks import Forks
+from sync.greeting import Greeting, stranded
 from sync.loading import Loading
 from sync.pace import Pace
 from sync.packing import Packed
@@ -45,8 +43,6 @@ from sync.transport import Transport
 __all__ = [
     "Enrolled", "ExchangeReport", "NodeInfo", "Peer", "Replica", "Responder", "enrol", "exchange", "issue_code",
 ]  # fmt: skip
-
-_MICROSECONDS: Final = 1e6
 
 
 def exchange(
@@ -73,11 +69,11 @@ class _Conversation:
         self._report = ExchangeReport()
         self._ends_at = self._round_ends_at = monotonic() + replica.limits.exchange_s
         self._refused: set[str] = set()
-        self._stated_anew = False
         with replica.engine.begin() as conn:
             self._peer = peers.get_peer(conn, peer.node)
         self._pace = Pace.resume(replica.limits, self._peer.batch_bytes)
         self._asker = Asker(replica, self._peer, transport, self._report)
+        self._greeting = Greeting(replica, self._asker, self._report, monotonic)
         self._forks = Forks(replica, self._peer, self._asker, self._pace, self._report, self._push, self._refuse)
         self._loading = Loading(
             replica, self._peer, self._asker, self._report, self._stopped, self._note_outcome, monotonic
@@ -90,7 +86,7 @@ class _Conversation:
             if self._is_over:
                 return report
             report.rounds += 1
-            ours, answer = self._hello()
+            ours, answer = self._greeting.say(self._peer)
             if answer.wait_s and not answer.equal:
                 raise PeerBusy(wait_s=answer.wait_s)
             returned = self._forks.take_back(answer.branches)
@@ -149,73 +145,11 @@ class _Conversation:
                 return PeerRevoked(node=self._replica.identity.node)
             return refusal
         with self._replica.engine.begin() as conn:
-            for stream in self._stranded(conn):
+            for stream in stranded(conn, self._replica, self._peer):
                 return NotGranted(stream=str(stream))
         return NoProgress(peer=self._peer.node)
 
-    # --- hello -------------------------------------------------------------------------------------------------
-
-    def _hello(self) -> tuple[Heads, wire.HelloAnswer]:
-        """What we held when we asked, and the answer.
-
-        A peer that withdrew our key says no more once we call everything sent. It may have come back from a copy since
-        it stated what it holds, so it is asked for that once more before we believe it.
-        """
-        try:
-            return self._say_hello()
-        except PeerRevoked:
-            if self._stated_anew:
-                raise
-            self._stated_anew = True
-            with self._replica.engine.begin() as conn:
-                acknowledged.forget(conn, self._peer.node)
-            ours, answer = self._say_hello()
-            with self._replica.engine.begin() as conn:
-                if not acknowledged.unsent(conn, self._replica.identity, self._peer).count:
-                    raise
-            return ours, answer
-
-    def _say_hello(self) -> tuple[Heads, wire.HelloAnswer]:
-        replica, peer = self._replica, self._peer
-        with replica.engine.begin() as conn:
-            heads = replica.shared_heads(conn, peer)
-            unsent = acknowledged.unsent(conn, replica.identity, peer)
-            contact = peers.find_contact(conn, peer.node)
-            # What we may not send belongs to what we hold: with it the peer never finds us equal, and so states our
-            # grants in every answer until they are wide enough.
-            stranded = self._stranded(conn) if unsent.count else {}
-            hello = wire.Hello(
-                summary=digest(heads | stranded), unsent=unsent.count,
-                oldest_unsent_us=None if unsent.oldest_at is None else to_us(unsent.oldest_at),
-                offset_s=contact.offset_s, versions=replica.versions(conn), trouble=contact.last_error_code,
-                receipt_wanted=not receipts.covers(conn, peer.node, replica.identity.node, heads),
-            )  # fmt: skip
-            counter = self._asker.counter_in(conn)
-        asked_at, clock_us = self._monotonic(), to_us(replica.now())
-        head, answer, counter = self._asker.ask("hello", wire.encode(hello), wire.HelloAnswer, counter)
-        travel_us = (self._monotonic() - asked_at) * _MICROSECONDS
-        self._report.clock_offset_s = round((head.clock_us - clock_us - travel_us / 2) / _MICROSECONDS, 3)
-        self._report.wait_s = answer.wait_s
-        if not answer.wait_s or answer.equal:
-            self._note(answer, heads if answer.equal else wire.load_heads(answer.heads), counter)
-        return heads, answer
-
-    def _note(self, answer: wire.HelloAnswer, stated: Heads, counter: int) -> None:
-        """Keep what the answer says: the peer's levels, its receipt, its version and clock."""
-        replica, peer, now = self._replica, self._peer, self._replica.now()
-        with replica.engine.begin() as conn:
-            acknowledged.acknowledge(conn, peer.node, stated, counter, now)
-            if answer.equal:
-                loading.settle(conn, peer.node, now)
-            if answer.receipt is not None:
-                receipts.keep(conn, peer, replica.identity.node, answer.receipt, now)
-            unsent = acknowledged.unsent(conn, replica.identity, peer)
-            peers.record_contact(
-                conn, peer.node, last_contact_us=to_us(now), offset_s=self._report.clock_offset_s,
-                version=answer.versions.software, unsent_count=unsent.count,
-                oldest_unsent_us=None if unsent.oldest_at is None else to_us(unsent.oldest_at),
-                **({"last_verified_us": to_us(now), **peers.NO_ERROR} if answer.equal else {}),
-            )  # fmt: skip
+    # --- what the answer to a hello asks for -----------------------------------------------------------------------
 
     def _adopt_grants(self, answer: wire.HelloAnswer) -> bool:
         """Our scopes are the hub's to decide, save what we keep; whether they changed. We read what it writes."""
@@ -242,17 +176,6 @@ class _Conversation:
                     self._forks.contested.add(stream)
                 elif stream not in ours or ours[stream].seq == theirs[stream].seq:
                     self._refuse(ForkFound(stream=str(stream), seq=theirs[stream].seq))
-
-    def _stranded(self, conn: Connection) -> Heads:
-        """Own streams outside what the hub lets us send: they must not look as if they had arrived."""
-        peer = self._peer
-        if not peer.introduces:
-            return {}
-        return {
-            stream: head
-            for stream, head in self._replica.ledger.own_heads(conn).items()
-            if peer.is_meant_for(stream.scope) and not within(stream.scope, peer.read_scopes)
-        }
 
     # --- push --------------------------------------------------------------------------------------------------
 

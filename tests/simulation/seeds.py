@@ -16,7 +16,7 @@ DISASTERS: Final = frozenset({
 # Reached almost only in healing, when nothing crashes any more: while branches are made one, and while history comes in
 # parts. Too rare to be demanded here; the contracts of epochs and snapshots end exchanges at these commits.
 _RARELY: Final = (
-    "forks.", "answer branch", "answer probe", "application examine", "exchange._first_refusal", "exchange._hello",
+    "forks.", "answer branch", "answer probe", "application examine", "exchange._first_refusal", "greeting.say",
     "loading.", "stick.writing._kept", "stick.writing._put_part",
 )  # fmt: skip
 
