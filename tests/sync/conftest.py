@@ -19,6 +19,7 @@ from sync.tables import metadata
 from sync.testing import Lab, sqlite_engine
 
 _CHANGES_TABLES = ("CREATE", "DROP", "ALTER")
+_EMPTY = text(f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)} RESTART IDENTITY")
 
 
 @pytest.fixture(scope="session")
@@ -52,63 +53,68 @@ def _has_its_tables(_engine: Engine) -> None:
 
 
 @dataclass(slots=True)
+class Schema:
+    """The library's tables in PostgreSQL, and connections to them that stay open."""
+
+    name: str
+    engine: Engine
+    is_changed: bool = False  # a test has changed the tables themselves
+
+    def watch(self) -> None:
+        event.listen(self.engine, "before_cursor_execute", self._look)
+
+    def _look(self, _conn: object, _cursor: object, statement: str, *_: object) -> None:
+        self.is_changed = self.is_changed or statement.lstrip().upper().startswith(_CHANGES_TABLES)
+
+
+@dataclass(slots=True)
 class Schemas:
-    """Schemas with the library's tables, each for one node of one test at a time."""
+    """Schemas, each for one node of one test at a time."""
 
     url: str
-    free: list[str] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)
-    changed: set[str] = field(default_factory=set)
+    free: list[Schema] = field(default_factory=list)
+    taken: list[Schema] = field(default_factory=list)
 
     def engine(self, _name: str) -> Engine:
-        schema = self.free.pop() if self.free else self._made()
-        self.taken.append(schema)
-        engine = self._engine(schema)
-
-        def look(_conn: object, _cursor: object, statement: str, *_: object) -> None:
-            if statement.lstrip().upper().startswith(_CHANGES_TABLES):
-                self.changed.add(schema)
-
-        event.listen(engine, "before_cursor_execute", look)
-        return engine
+        self.taken.append(self.free.pop() if self.free else self._made())
+        return self.taken[-1].engine
 
     def give_back(self) -> None:
         """After a test: empty what it used, and use no more whose tables it has changed."""
+        while self.taken:
+            schema = self.taken.pop()
+            if schema.is_changed:
+                schema.engine.dispose()
+                continue
+            with schema.engine.begin() as conn:
+                conn.execute(_EMPTY)
+            self.free.append(schema)
+
+    def close(self) -> None:
+        for schema in self.free:
+            schema.engine.dispose()
+
+    def _made(self) -> Schema:
+        name = f"node_{uuid4().hex}"
         admin = create_engine(self.url, poolclass=NullPool)
         with admin.begin() as conn:
-            for schema in self.taken:
-                if schema in self.changed:
-                    conn.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-                else:
-                    tables = ", ".join(f"{schema}.{table.name}" for table in metadata.sorted_tables)
-                    conn.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-                    self.free.append(schema)
-        self.taken.clear()
-
-    def _made(self) -> str:
-        schema = f"node_{uuid4().hex}"
-        admin = create_engine(self.url, poolclass=NullPool)
-        with admin.begin() as conn:
-            conn.execute(text(f"CREATE SCHEMA {schema}"))
-        engine = self._engine(schema)
-        metadata.create_all(engine)
-        engine.dispose()
-        return schema
-
-    def _engine(self, schema: str) -> Engine:
+            conn.execute(text(f"CREATE SCHEMA {name}"))
         # No power fails here, and a commit that waits for the disk is most of a test's time.
-        options = f"-c search_path={schema} -c lock_timeout=20s -c synchronous_commit=off"
-        return create_engine(self.url, connect_args={"options": options})
+        options = f"-c search_path={name} -c lock_timeout=20s -c synchronous_commit=off"
+        schema = Schema(name, create_engine(self.url, connect_args={"options": options}))
+        metadata.create_all(schema.engine)
+        schema.watch()
+        return schema
 
 
 @pytest.fixture(scope="session")
-def schemas(sync_postgres_url: str) -> Schemas:
-    return Schemas(sync_postgres_url)
+def schemas(sync_postgres_url: str) -> Iterator[Schemas]:
+    made = Schemas(sync_postgres_url)
+    yield made
+    made.close()
 
 
 @pytest.fixture
 def postgres_lab(schemas: Schemas, tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(schemas.engine, tmp_path, prepare=_has_its_tables)
-    yield lab
-    lab.close()
+    yield Lab(schemas.engine, tmp_path, prepare=_has_its_tables)
     schemas.give_back()
