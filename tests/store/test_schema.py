@@ -4,6 +4,7 @@ older program."""
 import multiprocessing
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, event, inspect, select, text
 
+from service.demo.servers import PrivatePostgres
 from service.store import node_facts, schema, tables
 from service.store.database import StorageUnusable, open_postgresql, open_sqlite
 from sync.tables import metadata as ledger
@@ -33,39 +35,63 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a database says about its tables."""
+
+    tables: dict[str, Any]
+    collations: set[tuple[str, ...]]
+
+
 @pytest.fixture
-def fresh(empty: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def fresh(empty: Engine, request: pytest.FixtureRequest) -> Described:
     """A second database of the same kind, made straight from the metadata."""
-    if empty.dialect.name == "sqlite":
-        engine = open_sqlite(tmp_path / "fresh.sqlite3")
-    else:
-        server = request.getfixturevalue("postgres_server")
-        engine = open_postgresql(server.create_database(f"fresh_{tmp_path.name}"[:60]))
+    made: Described = request.getfixturevalue(f"fresh_{empty.dialect.name}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def fresh_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Described:
+    return from_the_metadata(open_sqlite(tmp_path_factory.mktemp("fresh") / "fresh.sqlite3"))
+
+
+@pytest.fixture(scope="module")
+def fresh_postgresql(postgres_server: PrivatePostgres) -> Iterator[Described]:
+    yield from_the_metadata(open_postgresql(postgres_server.create_database("fresh")))
+    postgres_server.drop_database("fresh")
+
+
+def from_the_metadata(engine: Engine) -> Described:
     with engine.begin() as connection:
         for metadata in (*KEPT, tables.read):
             metadata.create_all(connection)
-    yield engine
+    made = Described(described(engine), collations(engine))
     engine.dispose()
-    if empty.dialect.name == "postgresql":
-        request.getfixturevalue("postgres_server").drop_database(f"fresh_{tmp_path.name}"[:60])
+    return made
 
 
 def described(engine: Engine) -> dict[str, Any]:
     """Everything the database itself can say about its tables, in an order that does not matter."""
     found = inspect(engine)
+    keys, unique, checks, indexes = (
+        dict(each()) for each in (
+            found.get_multi_pk_constraint, found.get_multi_unique_constraints, found.get_multi_check_constraints,
+            found.get_multi_indexes,
+        )
+    )  # fmt: skip
     return {
-        name: {
+        place[1]: {
             "columns": sorted(
                 (c["name"], str(c["type"]), c["nullable"], _plain(c.get("default")), c.get("autoincrement"))
-                for c in found.get_columns(name)
+                for c in columns
             ),
-            "primary key": found.get_pk_constraint(name)["constrained_columns"],
-            "unique": sorted((u["name"] or "", *u["column_names"]) for u in found.get_unique_constraints(name)),
-            "checks": sorted((c["name"] or "", _plain(c["sqltext"])) for c in found.get_check_constraints(name)),
-            "indexes": sorted(repr(_index(i)) for i in found.get_indexes(name)),
+            "primary key": keys[place]["constrained_columns"],
+            "unique": sorted((u["name"] or "", *u["column_names"]) for u in unique[place]),
+            "checks": sorted((c["name"] or "", _plain(c["sqltext"])) for c in checks[place]),
+            "indexes": sorted(repr(_index(i)) for i in indexes[place]),
         }
-        for name in found.get_table_names()
-        if name != "alembic_version"
+        for place, columns in found.get_multi_columns().items()
+        if place[1] != "alembic_version"
     }  # fmt: skip
 
 
@@ -80,16 +106,17 @@ def _index(index: Any) -> tuple[object, ...]:
 
 def collations(engine: Engine) -> set[tuple[str, ...]]:
     """PostgreSQL: which columns compare byte by byte."""
+    if engine.dialect.name != "postgresql":
+        return set()
     query = "SELECT table_name, column_name, collation_name FROM information_schema.columns WHERE table_schema='public'"
     with engine.connect() as connection:
         return {tuple(row) for row in connection.execute(text(query)) if row[0] != "alembic_version"}
 
 
-def test_migrated_from_zero_equals_created_from_the_metadata(empty: Engine, fresh: Engine) -> None:
+def test_migrated_from_zero_equals_created_from_the_metadata(empty: Engine, fresh: Described) -> None:
     schema.upgrade(empty)
-    assert described(empty) == described(fresh)
-    if empty.dialect.name == "postgresql":
-        assert collations(empty) == collations(fresh)
+    assert described(empty) == fresh.tables
+    assert collations(empty) == fresh.collations
 
 
 @pytest.mark.parametrize("metadata", KEPT, ids=["ledger", "kept"])
@@ -136,7 +163,7 @@ class PowerCut(BaseException):
 
 
 @pytest.mark.parametrize("statements", [1, 5, 25, 40])
-def test_a_migration_that_is_cut_short_begins_again(empty: Engine, fresh: Engine, statements: int) -> None:
+def test_a_migration_that_is_cut_short_begins_again(empty: Engine, fresh: Described, statements: int) -> None:
     left = iter(range(statements))
 
     def cut(*_: object) -> None:
@@ -149,7 +176,7 @@ def test_a_migration_that_is_cut_short_begins_again(empty: Engine, fresh: Engine
     event.remove(empty, "before_cursor_execute", cut)
     assert not schema.is_current(empty)
     schema.upgrade(empty)
-    assert described(empty) == described(fresh)
+    assert described(empty) == fresh.tables
 
 
 def _upgrade_and_die(path: Path, statements: int) -> None:
@@ -193,10 +220,10 @@ def migrated_to(engine: Engine, revision: str) -> None:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_every_earlier_revision_is_brought_up_to_date(empty: Engine, fresh: Engine, revision: str) -> None:
+def test_every_earlier_revision_is_brought_up_to_date(empty: Engine, fresh: Described, revision: str) -> None:
     migrated_to(empty, revision)
     schema.upgrade(empty)
-    assert described(empty) == described(fresh)
+    assert described(empty) == fresh.tables
     with empty.connect() as connection:
         assert node_facts.get(connection, "station") == "qd"
 
@@ -204,7 +231,7 @@ def test_every_earlier_revision_is_brought_up_to_date(empty: Engine, fresh: Engi
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
 @pytest.mark.parametrize("tables_before", [0, 2])
 def test_an_upgrade_that_is_cut_short_begins_again(
-    empty: Engine, fresh: Engine, revision: str, tables_before: int
+    empty: Engine, fresh: Described, revision: str, tables_before: int
 ) -> None:
     migrated_to(empty, revision)
     made = iter(range(tables_before))
@@ -220,7 +247,7 @@ def test_an_upgrade_that_is_cut_short_begins_again(
     event.remove(empty, "before_cursor_execute", cut)
     assert described(empty) == before
     schema.upgrade(empty)
-    assert described(empty) == described(fresh)
+    assert described(empty) == fresh.tables
     with empty.connect() as connection:
         assert node_facts.get(connection, "station") == "qd"
 
