@@ -55,7 +55,10 @@ class PrivatePostgres(PrivateServer):
 
     def create_database(self, name: str, template: str = "template0") -> str:
         """Creates a database, empty or a copy of `template` (which nobody may be using), and gives its address."""
-        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        # Copying files needs a checkpoint before and after: quick where nothing waits for the disk, slow elsewhere.
+        how = sql.SQL("WAL_LOG" if self._durable else "FILE_COPY")
+        names = sql.Identifier(name), sql.Identifier(template)
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(*names, how))
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
