@@ -24,7 +24,7 @@ _BRANCHES: Final = (ForkFound, OriginRevoked)
 _PLACED: Final = (*_BRANCHES, MalformedEvent, BadSignature)
 # A broken or hostile peer must not fill the disk: beyond this only incidents that are known already are counted on.
 INCIDENTS_PER_SENDER_MAX: Final = 200
-# Different branches that are kept of one place: every one is signed by the stream's own node.
+# Different branches of one place that are kept. Only of forks, each of which is signed by the stream's own node.
 BRANCHES_MAX: Final = 16
 
 
@@ -60,7 +60,8 @@ def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, 
     before = [] if found is None or found.resolved_us or not found.evidence else open_evidence(found.evidence)
     evidence: list[Segment] = []
     if isinstance(refusal, _BRANCHES):
-        evidence = _beside(before, erased.as_kept(conn, segment))
+        room = BRANCHES_MAX if isinstance(refusal, ForkFound) else 1
+        evidence = _beside(before, erased.as_kept(conn, segment), room)
     elif isinstance(refusal, MalformedEvent):
         evidence = before or [segment]
     if evidence:
@@ -75,12 +76,12 @@ def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, 
     return not isinstance(refusal, _BRANCHES) or any(covers(kept, segment) for kept in evidence)
 
 
-def _beside(kept: Sequence[Segment], segment: Segment) -> list[Segment]:
+def _beside(kept: Sequence[Segment], segment: Segment, room: int) -> list[Segment]:
     """Different branches may part from a stream at one place. Of one branch the longest piece is kept."""
     if any(covers(one, segment) for one in kept):
         return list(kept)
     others = [one for one in kept if not covers(segment, one)]
-    return [*others, segment] if len(others) < BRANCHES_MAX else others
+    return [*others, segment] if len(others) < room else others
 
 
 def keep_evidence(segments: Iterable[Segment]) -> bytes:
