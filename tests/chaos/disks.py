@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 ROOMY_BYTES = 3 * 2**30  # a ceiling, not memory: tmpfs takes what is written to it
+_TRIES = 20
 INSIDE = "LIANXIN_CHAOS_NAMESPACE"  # removed again before any node is started
 
 
@@ -31,16 +32,21 @@ class SmallDisk:
 
     def fill(self, left_bytes: int = 0) -> None:
         """From now on only `left_bytes` more fit on it."""
-        used = shutil.disk_usage(self.folder).used
-        self._resize(used + left_bytes)
-        self.is_full = True
+        for _ in range(_TRIES):  # what is written between measuring and shrinking does not fit any more
+            used = shutil.disk_usage(self.folder).used
+            if self._resize(used + left_bytes):
+                self.is_full = True
+                return
+        raise RuntimeError(f"{self.folder} grows faster than it can be measured")
 
     def free(self) -> None:
-        self._resize(ROOMY_BYTES)
+        if not self._resize(ROOMY_BYTES):
+            raise RuntimeError(f"{self.folder} cannot be enlarged")
         self.is_full = False
 
-    def _resize(self, size: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True)
+    def _resize(self, size: int) -> bool:
+        command = ["mount", "-o", f"remount,size={size}", str(self.folder)]
+        return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def enter_namespace() -> bool:
