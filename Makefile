@@ -25,9 +25,10 @@ dev: $(READY) ## build the environment (.venv) and say how to enter it
 demo: $(READY) ## a township on this machine: hub, three stations, sample town (SCRIPTED=1 plays the story, COUNTY=1 adds a county)
 	@$(BIN)/python -m service.demo $(if $(SCRIPTED),--scripted) $(if $(COUNTY),--county)
 
-# loadfile: one file's tests stay on one worker, so what a file prepares once is prepared once.
+# loadfile: one file's tests stay on one worker, so what a file prepares once is prepared once. The order of the files is
+# ours (tests/conftest.py), not by their number of tests.
 test: $(READY) ## all tests, PostgreSQL and Redis included (ARGS="tests/sync -x" narrows them)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 simulate: $(READY) ## a town under every fault, seed by seed: make simulate SEEDS=500 SEED=1 (JOBS=2 ARGS=--record)
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --seed $(or $(SEED),1) --jobs $(or $(JOBS),1) $(ARGS)

@@ -20,6 +20,8 @@ BROWSER_REQUIRED = "LIANXIN_REQUIRE_BROWSER"
 hypothesis.settings.register_profile("lianxin", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("lianxin")
 
+_LONG = ("tests/chaos/", "tests/browser/", "tests/flows/", "tests/simulation/", "tests/demo/")
+
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
@@ -83,6 +85,11 @@ def chromium_path() -> str:
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get(BROWSER_REQUIRED) and (obstacle := browser_obstacle()):
         pytest.exit(f"{BROWSER_REQUIRED} is set, but {obstacle}", returncode=1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long in few tests begins first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in _LONG])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
