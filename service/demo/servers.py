@@ -66,8 +66,11 @@ class PrivatePostgres(PrivateServer):
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _complete(self) -> None:
-        if not self._exists(self.database):
-            self.create_database(self.database)
+        try:
+            if not self._exists(self.database):
+                self.create_database(self.database)
+        except psycopg.OperationalError as error:  # it took our connection and could not serve it, as with a full disk
+            raise ServerError(f"{self.name} is up and does not serve: {error}") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
