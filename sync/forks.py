@@ -34,7 +34,7 @@ class Forks:
         self._report = report
         self._push = push
         self._refuse = refuse
-        self._returned: set[wire.BranchPlace] = set()
+        self._returned: set[bytes] = set()
         self.contested: set[Stream] = set()
 
     def reconcile(self, stream: Stream, theirs: Heads) -> bool:
@@ -61,14 +61,17 @@ class Forks:
         return True
 
     def take_back(self, places: list[wire.BranchPlace]) -> bool:
-        """Take up again what we wrote and the peer had to refuse as a fork; whether there was any. Each once."""
-        fresh = [place for place in places if place not in self._returned]
-        for place in fresh:
-            self._returned.add(place)
+        """Take up again what we wrote and the peer had to refuse as a fork; whether there was any.
+
+        Each once. At one place there may be several, which come one after the other, round by round.
+        """
+        before = len(self._returned)
+        for place in places:
             asked = wire.Branch(epoch=place[0], scope=place[1], seq=place[2])
             answer = self._asker.plainly("branch", asked, wire.BranchAnswer)
-            if answer.segment is None:
+            if answer.segment is None or answer.segment in self._returned:
                 continue
+            self._returned.add(answer.segment)
             try:
                 segment = decode_segment(answer.segment)
                 with self._replica.engine.begin() as conn:
@@ -76,7 +79,7 @@ class Forks:
             except SyncError as refusal:
                 refusal.data.setdefault("stream", f"{self._replica.identity.node}.{place[0]}/{place[1]}")
                 self._refuse(refusal)
-        return bool(fresh)
+        return len(self._returned) > before
 
     def _fork_point(self, stream: Stream, head: Position) -> int:
         """The last number at which both branches have the same chain; below it they are equal."""
