@@ -28,7 +28,7 @@ demo: $(READY) ## a township on this machine: hub, three stations, sample town (
 # loadfile: one file's tests stay on one worker, so what a file prepares once is prepared once. The order of the files is
 # ours (tests/conftest.py), not by their number of tests.
 test: $(READY) ## all tests, PostgreSQL and Redis included (ARGS="tests/sync -x" narrows them)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 simulate: $(READY) ## a town under every fault, seed by seed: make simulate SEEDS=500 SEED=1 (JOBS=2 ARGS=--record)
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --seed $(or $(SEED),1) --jobs $(or $(JOBS),1) $(ARGS)
