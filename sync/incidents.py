@@ -63,7 +63,7 @@ def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, 
         room = BRANCHES_MAX if isinstance(refusal, ForkFound) else 1
         evidence = _beside(before, erased.as_kept(conn, segment), room)
     elif isinstance(refusal, MalformedEvent):
-        evidence = before or [segment]
+        evidence = before or [erased.as_kept(conn, segment)]
     if evidence:
         fresh["evidence"] = keep_evidence(evidence)
     if found is not None:
