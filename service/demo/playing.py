@@ -52,17 +52,17 @@ class Story:
         CeleryJobs(celery_client(self.township.settings(HUB).broker_url)).request(job)
 
     def exchange(self, station: str = STATION) -> None:
-        """Press 立即同步 and wait until both ends have verified that they are equal."""
+        """Press 立即同步 and wait until both ends have verified that they are equal, and what came shows on the pages."""
         browser = self.sign_in(station, f"{station}.liaison")
         page = browser.open("/sync")
         before = self.sync_state(station).last_verified_at
         browser.send(page.form("/sync"))
 
-        def verified_since() -> bool:
+        def verified_and_folded() -> bool:
             state = self.sync_state(station)
-            return state.verified and state.last_verified_at != before
+            return state.verified and state.last_verified_at != before and not state.pending
 
-        until(verified_since, f"station {station} verified equal with the hub")
+        until(verified_and_folded, f"station {station} verified equal with the hub, and nothing waits to be folded")
 
     def sync_state(self, station: str) -> SyncState:
         """What the station's sync page would say."""
