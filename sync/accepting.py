@@ -83,7 +83,7 @@ class Accepter:
         key = self._key_for(conn, segment)
         row = streams.lock(conn, segment.stream)
         traced = trace(segment)
-        if segment.first > row.seq + 1 and not self._goes_on(conn, segment):
+        if segment.first > row.seq + 1 and not self._is_our_own(segment, peer):
             self._verify(traced, key, above=0)
             outcome.held += self._hold(conn, segment, peer, now)
         elif fork := self._fork(conn, traced, row):
@@ -109,9 +109,12 @@ class Accepter:
                 raise OriginRevoked(node=segment.node, seq=allowed)
         return key
 
-    def _goes_on(self, conn: Connection, segment: Segment) -> bool:
-        """Whether an early segment of our own is the next piece of a branch that we are adopting."""
-        return segment.node == self.identity.node and reconciling.continues_adopted(conn, segment)
+    def _is_our_own(self, segment: Segment, peer: Peer) -> bool:
+        """Whether this is what we wrote and lost. What precedes it may never come; whoever knows us by it asks no more.
+
+        Our hub may hold what precedes and gives it to us in order, so what comes early with its help can wait for that.
+        """
+        return segment.node == self.identity.node and not peer.introduces
 
     def _fork(self, conn: Connection, traced: Traced, row: StreamRow) -> ForkFound | None:
         """Where the segment contradicts the stream, None where it fits."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Executable, Row, bindparam, select, update
 
-from sync import bulk, erased, incidents, reconciling, retention
+from sync import bulk, erased, incidents, retention
 from sync.bundle import decode_segment, encode_segment
 from sync.stored import Sealer
 from sync.tables import ledger_branches, ledger_held, ledger_incidents
@@ -36,9 +36,8 @@ def _empty_what_waits(conn: Connection, names: frozenset[bytes]) -> None:
     """Segments outside the streams lose the bodies as well, and keep what else they hold: it may be nowhere else."""
     for table, column in ((ledger_held, ledger_held.c.segment), (ledger_branches, ledger_branches.c.segment)):
         for row in conn.execute(select(table)).all():
-            if not reconciling.is_chain(row.segment):
-                segment = decode_segment(row.segment)
-                _replace(conn, row, column, row.segment, encode_segment(erased.without(segment, names)))
+            segment = decode_segment(row.segment)
+            _replace(conn, row, column, row.segment, encode_segment(erased.without(segment, names)))
     for row in conn.execute(select(ledger_incidents).where(ledger_incidents.c.evidence.is_not(None))).all():
         left = [erased.without(segment, names) for segment in incidents.open_evidence(row.evidence)]
         _replace(conn, row, ledger_incidents.c.evidence, row.evidence, incidents.keep_evidence(left))

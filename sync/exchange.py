@@ -91,7 +91,7 @@ class _Conversation:
                 raise PeerBusy(wait_s=answer.wait_s)
             returned = self._forks.take_back(answer.branches)
             self._look_again(report.refusals if returned else self._settled(answer.branches))
-            if answer.equal and not returned:
+            if answer.equal and not returned and not self._forks.hand_up():
                 report.verified = True
                 report.blobs = blob_lane.carry(self._replica, self._peer, answer, self._asker.plainly, self._monotonic)
                 return report

@@ -5,10 +5,20 @@ What then happens to the events is `reconciling`'s matter.
 
 from collections.abc import Callable, Sequence
 
-from sync import bundle, reconciling, wire
+from sync import bundle, early, reconciling, wire
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.bundle import Segment, decode_segment
-from sync.errors import AnswerCut, BadSignature, ForkFound, LinkError, Malformed, NoProgress, SyncError, decode_refusal
+from sync.errors import (
+    AnswerCut,
+    BadSignature,
+    ForkFound,
+    LinkError,
+    Malformed,
+    NoProgress,
+    SyncError,
+    TooLarge,
+    decode_refusal,
+)
 from sync.events import Stream
 from sync.pace import Pace
 from sync.packing import Packed
@@ -80,6 +90,30 @@ class Forks:
                 refusal.data.setdefault("stream", f"{self._replica.identity.node}.{place[0]}/{place[1]}")
                 self._refuse(refusal)
         return len(self._returned) > before
+
+    def hand_up(self) -> bool:
+        """Give the hub, which holds what we hold, what waits here for something that neither has; whether that moved.
+
+        Where there is no room for it over there, it stays here and is offered again in the next exchange.
+        """
+        replica = self._replica
+        if not self._peer.introduces:
+            return False
+        with replica.engine.begin() as conn:
+            taken, waiting = early.settle(conn, replica, self._peer)
+        for segment in waiting:
+            with replica.engine.begin() as conn:
+                packed = replica.ledger.pack_segment(conn, segment, self._peer.node)
+            try:
+                answer = self._push(packed)
+            except TooLarge:
+                continue
+            if answer is not None and early.is_kept(segment, self._peer, answer):
+                self._report.pushed += answer.stored
+                taken += 1
+                with replica.engine.begin() as conn:
+                    early.part_with(conn, segment)
+        return taken > 0
 
     def _fork_point(self, stream: Stream, head: Position) -> int:
         """The last number at which both branches have the same chain; below it they are equal."""

@@ -104,6 +104,10 @@ class Ledger:
         """A signed bundle with as many of the ranges as the budget holds; None when there is nothing to send."""
         return self._packer.pack(conn, ranges, budget, recipient, self._now())
 
+    def pack_segment(self, conn: Connection, segment: Segment, recipient: str) -> Packed:
+        """A signed bundle with a segment that waits here for what precedes it."""
+        return self._packer.pack_segment(conn, segment, recipient, self._now())
+
     def unsent(self, conn: Connection, peer: Peer) -> Unsent:
         """Own events above what the peer has stated to hold."""
         return acknowledged.unsent(conn, self.identity, peer)

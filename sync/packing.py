@@ -82,11 +82,18 @@ class Packer:
                 segments.append(segment)
                 raw += frame_segment(encode_segment(segment))
                 left -= len(segment.headers)
-        if not segments:
-            return None
+        return self._sealed(conn, segments, bytes(raw), recipient, now) if segments else None
+
+    def pack_segment(self, conn: Connection, segment: Segment, recipient: str, now: datetime) -> Packed:
+        """A bundle with a segment that lies in no stream here, as it came."""
+        return self._sealed(conn, [segment], frame_segment(encode_segment(segment)), recipient, now)
+
+    def _sealed(
+        self, conn: Connection, segments: Sequence[Segment], raw: bytes, recipient: str, now: datetime
+    ) -> Packed:
         header = self._header(conn, segments, len(raw), recipient, now)
         packed = tuple(Range(segment.stream, segment.first, segment.last) for segment in segments)
-        return Packed(seal_bundle(self.identity, header, bytes(raw)), packed, len(raw))
+        return Packed(seal_bundle(self.identity, header, raw), packed, len(raw))
 
     def segment(self, conn: Connection, part: Range) -> Segment | None:
         """The whole range as one segment, however large; None when there is nothing of it here."""

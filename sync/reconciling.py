@@ -23,7 +23,7 @@ from sync import bulk, epochs, erased, incidents, pending, retention, runs, stre
 from sync.appending import MILESTONE_EVENTS
 from sync.bundle import Segment, decode_segment, encode_segment
 from sync.errors import ForkFound
-from sync.events import DIGEST_BYTES, Origin, Scope, Stream, Subject, chain_next, check_header, to_us
+from sync.events import Origin, Scope, Stream, Subject, chain_next, check_header, to_us
 from sync.identity import Identity, position_statement
 from sync.packing import Packer, chain_at
 from sync.positions import Range
@@ -110,27 +110,7 @@ def adopt(conn: Connection, identity: Identity, sealer: Sealer, traced: Traced, 
     held, gone = _held_among(conn, names), erased.among(conn, names)
     kept = [event for event in _of_segment(traced, sealer, gone, now) if event.name not in held]
     move(conn, identity, traced.stream, kept, now)
-    _adopted_up_to(conn, traced, now)
     return len(kept)
-
-
-def continues_adopted(conn: Connection, segment: Segment) -> bool:
-    """Whether this segment goes on where the last adopted one ended: it then belongs to the same branch."""
-    query = select(_B.segment).where(_is_branch_of(segment.stream), _B.first == segment.first)
-    chain = conn.execute(query).scalar()
-    return chain is not None and bytes(chain) == segment.base
-
-
-def _adopted_up_to(conn: Connection, traced: Traced, now: datetime) -> None:
-    """Where an adopted branch goes on: its chain stands in place of a piece, as the origin needs none of them."""
-    segment = traced.segment
-    fresh = {
-        "node": segment.node, "epoch": segment.epoch, "scope": segment.scope, "first": segment.last + 1,
-        "segment": traced.chains[-1], "received_us": to_us(now),
-    }  # fmt: skip
-    place = [_B.node, _B.epoch, _B.scope, _B.first]
-    insert = bulk.upsert_into(conn, ledger_branches).values(fresh)
-    conn.execute(insert.on_conflict_do_update(index_elements=place, set_={"segment": fresh["segment"]}))
 
 
 def _of_segment(traced: Traced, sealer: Sealer, gone: frozenset[bytes], now: datetime) -> Iterable[Kept]:
@@ -175,7 +155,7 @@ def settle(conn: Connection, node: str, epoch: str | None, limit: int, now: date
     waiting: dict[tuple[Stream, int], None] = {}
     kept = kept_for(conn, node, epoch, limit)
     for stream, seq, segment in kept:
-        if _is_elsewhere(conn, segment):
+        if is_elsewhere(conn, segment):
             conn.execute(delete(ledger_held).where(_is_held(stream), ledger_held.c.last == segment.last))
         else:
             waiting[stream, seq] = None
@@ -189,17 +169,13 @@ def kept_at(conn: Connection, node: str, epoch: str, place: tuple[str, str, int]
     """What lies at a place (epoch, scope, number) and has not arrived in another stream: the first of it."""
     for one in (epoch, None):
         for stream, seq, segment in kept_for(conn, node, one, limit):
-            if (stream.origin.epoch, stream.scope, seq) == place and not _is_elsewhere(conn, segment):
+            if (stream.origin.epoch, stream.scope, seq) == place and not is_elsewhere(conn, segment):
                 return segment
     return None
 
 
-def is_chain(piece: bytes) -> bool:
-    """Whether what stands for a piece is only the chain of a branch whose events are in their place already."""
-    return len(piece) == DIGEST_BYTES
-
-
-def _is_elsewhere(conn: Connection, segment: Segment) -> bool:
+def is_elsewhere(conn: Connection, segment: Segment) -> bool:
+    """Whether all of a segment's events lie in some stream here."""
     names = trace(segment).names()
     return _held_among(conn, names).issuperset(names)
 

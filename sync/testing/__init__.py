@@ -5,6 +5,7 @@ Nothing here patches anything: a fixed clock and an in-process line take the pla
 
 from sync.testing.clock import FixedClock
 from sync.testing.databases import sqlite_engine
+from sync.testing.early_contract import EarlyContract
 from sync.testing.epoch_contract import EpochContract
 from sync.testing.exchange_contract import ExchangeContract
 from sync.testing.expecting import refused
@@ -17,6 +18,7 @@ __all__ = [
     "FAULT_NAMES",
     "Crash",
     "DirectTransport",
+    "EarlyContract",
     "EpochContract",
     "ExchangeContract",
     "Faults",

@@ -30,12 +30,12 @@ class EpochContract:
         station.exchange(hub)
         restored = backup
         assert restored.exchange(hub).verified
-        assert _texts(restored) == _texts(hub) == ["shared", *(f"lost {n}" for n in range(5))]
+        assert texts(restored) == texts(hub) == ["shared", *(f"lost {n}" for n in range(5))]
         assert _reasons(restored) == ["peer_knows_more"]
         new = restored.record(HALL, draft(text="new"))[0]
         assert new.stream.origin.epoch != lost[0].stream.origin.epoch
         assert restored.exchange(hub).verified
-        assert _texts(hub)[-1] == "new"
+        assert texts(hub)[-1] == "new"
 
     def test_a_stick_ahead_of_a_restored_station_comes_back_although_what_precedes_it_is_gone(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)
@@ -45,10 +45,10 @@ class EpochContract:
         with hub.engine.begin() as conn:
             assert hub.ledger.accept(conn, ahead, sender).held == 1
         assert backup.exchange(hub).verified
-        assert _texts(backup) == _texts(hub) == ["shared", "lost 3"]
+        assert texts(backup) == texts(hub) == ["shared", "lost 3"]
         backup.record(HALL, draft(text="new"))
         assert backup.exchange(hub).verified
-        _all_sound(lab, hub, backup)
+        all_sound(lab, hub, backup)
 
     def test_another_branchs_piece_in_the_way_is_taken_up_within_the_same_exchange(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)
@@ -59,8 +59,8 @@ class EpochContract:
         with hub.engine.begin() as conn:
             assert hub.ledger.accept(conn, ahead, sender).held == 2
         assert station.exchange(hub).verified, "not only at the next one"
-        assert set(_texts(hub)) == {"shared", "here 1", "here 2", "here 3", "there 2", "there 3"}
-        _all_sound(lab, hub, station)
+        assert set(texts(hub)) == {"shared", "here 1", "here 2", "here 3", "there 2", "there 3"}
+        all_sound(lab, hub, station)
 
     def test_what_a_restored_station_recorded_before_it_was_told_survives_beside_what_it_lost(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)
@@ -72,14 +72,14 @@ class EpochContract:
         report = backup.exchange(hub)
         assert report.verified
         assert len(report.reconciled) == 1
-        assert sorted(_texts(hub)) == sorted(_texts(backup))
-        assert set(_texts(hub)) == {"shared", "lost 1", "lost 2", "offline 1", "offline 2", "offline 3"}
+        assert sorted(texts(hub)) == sorted(texts(backup))
+        assert set(texts(hub)) == {"shared", "lost 1", "lost 2", "offline 1", "offline 2", "offline 3"}
         moved = [event for event in hub.events() if event.event_id in {one.event_id for one in again}]
         assert [(e.occurred_at, e.lamport, e.once) for e in moved] == [
             (e.occurred_at, e.lamport, e.once) for e in again
         ]
         assert {e.stream.origin.epoch for e in moved} != {again[0].stream.origin.epoch}
-        _all_sound(lab, hub, backup)
+        all_sound(lab, hub, backup)
 
     def test_a_shorter_branch_than_the_hubs_yields_as_well(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)
@@ -87,8 +87,8 @@ class EpochContract:
         station.exchange(hub)
         backup.record(HALL, draft(text="offline"))
         assert backup.exchange(hub).verified
-        assert len(_texts(hub)) == 302
-        _all_sound(lab, hub, backup)
+        assert len(texts(hub)) == 302
+        all_sound(lab, hub, backup)
 
     def test_nothing_of_the_hubs_copy_is_ever_rewritten(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)
@@ -111,8 +111,8 @@ class EpochContract:
         assert second.exchange(hub).verified
         first.record(HALL, draft(text="from the first"))
         assert first.exchange(hub).verified
-        assert set(_texts(hub)) == {"shared", "one", "two", "from the second", "from the first"} == set(_texts(first))
-        _all_sound(lab, hub, first)
+        assert set(texts(hub)) == {"shared", "one", "two", "from the second", "from the first"} == set(texts(first))
+        all_sound(lab, hub, first)
 
     def test_a_fork_at_the_very_first_event_and_one_at_the_acknowledged_head(self, lab: Lab) -> None:
         hub, station = lab.pair()
@@ -126,7 +126,7 @@ class EpochContract:
         assert at_head.exchange(hub).verified
         empty.record(HALL, draft(text="other first"))
         assert empty.exchange(hub).verified
-        assert set(_texts(hub)) == {"first", "second", "other second", "other first"}
+        assert set(texts(hub)) == {"first", "second", "other second", "other first"}
 
     def test_an_event_that_both_branches_hold_is_at_the_hub_once(self, lab: Lab) -> None:
         """It went to the hub by way of a moved branch before: its id tells."""
@@ -137,7 +137,7 @@ class EpochContract:
         backup.record(HALL, draft(text="offline"))
         backup.exchange(hub)
         third.exchange(hub)
-        assert sorted(_texts(hub)) == sorted(_texts(third)) == sorted(["shared", "lost", "offline"])
+        assert sorted(texts(hub)) == sorted(texts(third)) == sorted(["shared", "lost", "offline"])
 
     def test_an_erased_body_is_not_kept_with_a_branch_and_the_rest_of_the_branch_is(self, lab: Lab) -> None:
         hub, station = lab.pair()
@@ -176,7 +176,7 @@ class EpochContract:
             kept = incidents.evidence_of(conn, hub.ledger.incidents(conn)[0])
             assert sorted(segment.last for segment in kept) == [4, 4]
         assert station.exchange(hub).verified
-        assert set(_texts(hub)) == {"shared", "here", *(f"twin{t} {n}" for t in (1, 2) for n in (1, 2, 3))}
+        assert set(texts(hub)) == {"shared", "here", *(f"twin{t} {n}" for t in (1, 2) for n in (1, 2, 3))}
 
     # --- a hub restored from its backup ------------------------------------------------------------------------
 
@@ -190,12 +190,12 @@ class EpochContract:
         hub.record(PUB, draft("policy/town", text="late"))
         station.exchange(hub)
         assert station.exchange(restored).verified
-        assert _texts(restored) == ["early", "late"]
-        assert _texts(restored, "policy/town") == ["early", "late"]
+        assert texts(restored) == ["early", "late"]
+        assert texts(restored, "policy/town") == ["early", "late"]
         assert _reasons(restored) == ["peer_knows_more"]
         restored.record(PUB, draft("policy/town", text="after"))
         assert station.exchange(restored).verified
-        assert _texts(station, "policy/town") == ["early", "late", "after"]
+        assert texts(station, "policy/town") == ["early", "late", "after"]
 
     def test_a_computer_whose_key_was_withdrawn_fills_a_restored_hub_before_it_rests(self, lab: Lab) -> None:
         hub, station = lab.pair()
@@ -213,7 +213,7 @@ class EpochContract:
             (late,) = replacing.waiting(conn)
             (segment,) = incidents.evidence_of(conn, late)
             assert restored.ledger.take_late(conn, segment).stored == 1
-        assert _texts(restored) == ["early", "late"]
+        assert texts(restored) == ["early", "late"]
 
     def test_a_restored_hub_that_went_on_recording_loses_neither_branch(self, lab: Lab) -> None:
         self._loses_neither_branch(lab, lost=200, new=2)
@@ -232,13 +232,13 @@ class EpochContract:
         station.exchange(hub)
         restored.record(PUB, *(draft("policy/town", text=text) for text in branches[1]))
         assert station.exchange(restored).verified
-        there = _texts(restored, "policy/town")
+        there = texts(restored, "policy/town")
         assert sorted(there) == sorted(["early", *branches[0], *branches[1]])
-        assert sorted(_texts(station, "policy/town")) == sorted(there)
-        assert _texts(restored) == ["card"]
+        assert sorted(texts(station, "policy/town")) == sorted(there)
+        assert texts(restored) == ["card"]
         with station.engine.begin() as conn:
             assert not station.ledger.incidents(conn), "superseded is settled, not open"
-        _all_sound(lab, restored, station)
+        all_sound(lab, restored, station)
 
     def test_a_station_that_had_the_new_branch_and_one_that_had_the_old_one_end_equal(self, lab: Lab) -> None:
         hub, old = lab.pair()
@@ -253,7 +253,7 @@ class EpochContract:
         assert other.exchange(restored).verified
         assert old.exchange(restored).verified
         assert other.exchange(restored).verified
-        assert sorted(_texts(old, "policy/town")) == sorted(_texts(other, "policy/town")) == ["early", "lost", "new"]
+        assert sorted(texts(old, "policy/town")) == sorted(texts(other, "policy/town")) == ["early", "lost", "new"]
         assert old.exchange(restored).verified
 
     def test_a_hub_restored_to_before_a_station_was_enrolled_takes_it_in_again(self, lab: Lab) -> None:
@@ -271,8 +271,8 @@ class EpochContract:
         assert station.unsent(hub).count == 1
         lab.enrol(station, before, ["t/pub", "t/s/a"], ["t/s/a"])
         assert station.exchange(before).verified
-        assert sorted(_texts(before)) == ["answer", "early", "late"]
-        _all_sound(lab, before, station)
+        assert sorted(texts(before)) == ["answer", "early", "late"]
+        all_sound(lab, before, station)
 
     def test_hub_and_station_both_restored(self, lab: Lab) -> None:
         hub, station = lab.pair()
@@ -284,10 +284,10 @@ class EpochContract:
         old_station.record(HALL, draft(text="offline"))
         old_hub.record(HALL, draft(text="a clerk went on"))
         assert old_station.exchange(old_hub).verified
-        assert sorted(_texts(old_hub)) == sorted(["shared", "answer", "offline", "a clerk went on"])
+        assert sorted(texts(old_hub)) == sorted(["shared", "answer", "offline", "a clerk went on"])
         assert station.exchange(old_hub).verified, "the old disk turns up after all"
-        assert "lost by both" in _texts(old_hub)
-        _all_sound(lab, old_hub, station)
+        assert "lost by both" in texts(old_hub)
+        all_sound(lab, old_hub, station)
 
     # --- copies ------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,7 @@ class EpochContract:
             for node in (station, copy):
                 node.record(HALL, draft(text=f"{node.name} {round_}"))
                 assert node.exchange(hub).verified
-        assert len(_texts(hub)) == 7
+        assert len(texts(hub)) == 7
         with hub.engine.begin() as conn:
             assert peer_epochs.shared_keys(conn, lab.clock()) == {station.node}
         assert len(_reasons(station)) + len(_reasons(copy)) == 1, "the later one doubts itself, once"
@@ -314,9 +314,9 @@ class EpochContract:
         assert station.exchange(hub).verified
         assert copy.exchange(hub).verified
         expected = {"shared", *(f"week {week}" for week in range(5)), "woke up", "went on"}
-        assert set(_texts(hub)) == set(_texts(station)) == set(_texts(copy)) == expected
-        assert len(_texts(hub)) == len(expected)
-        _all_sound(lab, hub, station, copy)
+        assert set(texts(hub)) == set(texts(station)) == set(texts(copy)) == expected
+        assert len(texts(hub)) == len(expected)
+        all_sound(lab, hub, station, copy)
 
     def test_a_restored_station_alone_is_not_taken_for_two(self, lab: Lab) -> None:
         hub, station, backup = _backed_up(lab)
@@ -363,7 +363,7 @@ class EpochContract:
         report = backup.exchange(hub)
         assert report.verified
         assert not report.reconciled, "nothing was recorded under a number that was used up"
-        assert set(_texts(hub)) == {"shared", "lost", "offline"}
+        assert set(texts(hub)) == {"shared", "lost", "offline"}
 
     def test_an_anchor_of_another_branch_is_told_from_an_older_one(self, lab: Lab) -> None:
         _, station, backup = _backed_up(lab)
@@ -418,7 +418,7 @@ def _backed_up(lab: Lab) -> tuple[LabNode, LabNode, LabNode]:
     return hub, station, lab.copy(station, "backup")
 
 
-def _texts(node: LabNode, subject: str = "note/1") -> list[str]:
+def texts(node: LabNode, subject: str = "note/1") -> list[str]:
     return [_text(event) for event in node.events(subject)]
 
 
@@ -448,7 +448,7 @@ def _examine(kept: Anchor, node: LabNode) -> str | None:
         return kept.examine(conn, node.replica.identity, node.clock())
 
 
-def _all_sound(lab: Lab, *nodes: LabNode) -> None:
+def all_sound(lab: Lab, *nodes: LabNode) -> None:
     """Chains verify, and no event is there twice."""
     for node in nodes:
         with node.engine.begin() as conn:

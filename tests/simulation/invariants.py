@@ -5,7 +5,7 @@ from collections import Counter
 
 from sqlalchemy import Connection, select
 
-from sync import incidents, reconciling
+from sync import incidents
 from sync.bundle import decode_segment
 from sync.erased import version as erasures
 from sync.events import Event, Scope
@@ -123,7 +123,7 @@ def _bodies_aside(conn: Connection) -> list[bytes]:
     evidence = select(ledger_incidents.c.evidence).where(ledger_incidents.c.evidence.is_not(None))
     segments += [one for row in conn.execute(evidence).scalars() for one in incidents.open_evidence(row)]
     pieces = conn.execute(select(ledger_branches.c.segment)).scalars()
-    segments += [decode_segment(piece) for piece in pieces if not reconciling.is_chain(piece)]
+    segments += [decode_segment(piece) for piece in pieces]
     return [
         name for segment in segments
         for name, body in zip(trace(segment).names(), segment.bodies, strict=True) if body is not None
