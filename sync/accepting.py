@@ -21,6 +21,7 @@ from sync.events import (
     Subject,
     check_header,
     to_us,
+    within,
 )
 from sync.identity import Identity, position_statement, verify
 from sync.limits import Limits
@@ -76,7 +77,8 @@ class Accepter:
             refusal.data.setdefault("stream", str(segment.stream))
             refusal.data.setdefault("seq", segment.first)
             outcome.refusals.append(refusal)
-            if not incidents.record(conn, refusal, segment, peer.node, now):
+            taken_up = _was_taken_up(conn, refusal, segment)
+            if not taken_up and not incidents.record(conn, refusal, segment, peer.node, now):
                 refusal.data["kept"] = False
 
     def _take(self, conn: Connection, segment: Segment, peer: Peer, outcome: Accepted, now: datetime) -> None:
@@ -235,12 +237,17 @@ class Accepter:
         pending.mark(conn, sorted(outcome.subjects), now)
         return outcome
 
-    def take_back(self, conn: Connection, segment: Segment, now: datetime) -> int:
-        """Adopt a branch of our own that a peer kept for us; how many of its events were new here."""
+    def take_back(self, conn: Connection, segment: Segment, peer: Peer, now: datetime) -> int:
+        """Adopt a branch that a peer kept for us; how many of its events were new here.
+
+        It is our own, or that of a computer of our place whose key was withdrawn: a person at the hub let it count.
+        """
         traced = trace(segment)
-        if segment.node != self.identity.node:
+        instead = peer.introduces and within(segment.stream.scope, peer.read_scopes)
+        key = peers.known_key(conn, self.identity, segment.node)
+        if key is None or not (segment.node == self.identity.node or instead):
             raise BadSignature(stream=str(traced.stream), seq=segment.last)
-        self._verify(traced, self.identity.public_key, above=0)
+        self._verify(traced, key, above=0)
         return reconciling.adopt(conn, self.identity, self.sealer, traced, now)
 
     def take_late(self, conn: Connection, segment: Segment, now: datetime) -> Accepted:
@@ -279,6 +286,14 @@ class Accepter:
                 return
             conn.execute(delete(ledger_held).where(is_stream, t.first == held.first, t.last == held.last))
             self._try(conn, decode_segment(held.segment), peer, outcome, now)
+
+
+def _was_taken_up(conn: Connection, refusal: SyncError, segment: Segment) -> bool:
+    """Whether what a withdrawn key signed has come under another one: nobody is asked about it again."""
+    if not isinstance(refusal, (ForkFound, OriginRevoked)):
+        return False
+    known = peers.find_peer(conn, segment.node)
+    return known is not None and known.revoked_after is not None and reconciling.is_elsewhere(conn, segment)
 
 
 def _require_rising(headers: Sequence[Header], row: StreamRow) -> None:

@@ -24,7 +24,7 @@ _H: Final = ledger_held.c
 _ANYTHING: Final = select(exists().select_from(ledger_held))
 _AT_ONCE: Final = 16
 # A refusal with which the hub keeps what it refuses.
-_KEPT: Final = frozenset({ForkFound.code, OriginRevoked.code})
+KEPT: Final = frozenset({ForkFound.code, OriginRevoked.code})
 
 
 def settle(conn: Connection, replica: Replica, hub: Peer) -> tuple[int, list[Segment]]:
@@ -43,7 +43,7 @@ def settle(conn: Connection, replica: Replica, hub: Peer) -> tuple[int, list[Seg
         if reconciling.is_elsewhere(conn, segment):
             part_with(conn, segment)
         elif row.node == replica.identity.node:
-            taken += replica.ledger.take_back(conn, segment)
+            taken += replica.ledger.take_back(conn, segment, hub)
             part_with(conn, segment)
         elif len(found) < _AT_ONCE:
             found.append(segment)
@@ -53,7 +53,7 @@ def settle(conn: Connection, replica: Replica, hub: Peer) -> tuple[int, list[Seg
 def is_kept(segment: Segment, hub: Peer, answer: PushAnswer) -> bool:
     """Whether the hub holds this segment now in one way or another, so that we need not."""
     if answer.refusals:
-        return all(code in _KEPT and data.get("kept", True) for code, data in answer.refusals)
+        return all(code in KEPT and data.get("kept", True) for code, data in answer.refusals)
     return segment.node == hub.node or bool(answer.stored or answer.known or answer.held)
 
 

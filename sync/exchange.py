@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 
-from sync import acknowledged, blob_lane, bundle, peers, receipts, wire
+from sync import acknowledged, blob_lane, bundle, farewell, peers, receipts, wire
 from sync.accepting import Accepted
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.enrolment import Enrolled, enrol, issue_code
@@ -80,6 +80,15 @@ class _Conversation:
         )  # fmt: skip
 
     def run(self) -> ExchangeReport:
+        """All rounds. Raises `PeerRevoked` after a last act, when our key was withdrawn."""
+        try:
+            return self._rounds()
+        except PeerRevoked:
+            if self._peer.introduces:
+                farewell.leave_behind(self._replica, self._peer, self._forks)
+            raise
+
+    def _rounds(self) -> ExchangeReport:
         report, limits = self._report, self._replica.limits
         seen: set[tuple[bytes, bytes]] = set()
         for _ in range(limits.rounds_max):

@@ -5,13 +5,12 @@ What then happens to the events is `reconciling`'s matter.
 
 from collections.abc import Callable, Sequence
 
-from sync import bundle, early, reconciling, wire
+from sync import bundle, early, peers, reconciling, wire
 from sync.asking import Asker, ExchangeReport, pull_above
 from sync.bundle import Segment, decode_segment
 from sync.errors import (
     AnswerCut,
     BadSignature,
-    ForkFound,
     LinkError,
     Malformed,
     NoProgress,
@@ -50,10 +49,9 @@ class Forks:
     def reconcile(self, stream: Stream, theirs: Heads) -> bool:
         """Make two branches one, ours yielding; whether that was possible. Repeated as a whole after any failure."""
         try:
-            head = theirs[stream]
-            common = self._fork_point(stream, head)
+            common = self.fork_point(stream, theirs[stream].seq)
             if stream.origin.node != self._replica.identity.node:
-                self._hand_over(stream, common)
+                self.hand_over(stream, common)
             self._fetch_branch(stream, common, theirs)
             replica = self._replica
             with replica.engine.begin() as conn:
@@ -71,7 +69,7 @@ class Forks:
         return True
 
     def take_back(self, places: list[wire.BranchPlace]) -> bool:
-        """Take up again what we wrote and the peer had to refuse as a fork; whether there was any.
+        """Take up what we wrote and the peer had to refuse, and what it hands us of a withdrawn key; whether any was.
 
         Each once. At one place there may be several, which come one after the other, round by round.
         """
@@ -85,7 +83,8 @@ class Forks:
             try:
                 segment = decode_segment(answer.segment)
                 with self._replica.engine.begin() as conn:
-                    self._report.pulled += self._replica.ledger.take_back(conn, segment)
+                    peers.introduce(conn, answer.keys, self._peer, self._replica.now())
+                    self._report.pulled += self._replica.ledger.take_back(conn, segment, self._peer)
             except SyncError as refusal:
                 refusal.data.setdefault("stream", f"{self._replica.identity.node}.{place[0]}/{place[1]}")
                 self._refuse(refusal)
@@ -115,12 +114,16 @@ class Forks:
                     early.part_with(conn, segment)
         return taken > 0
 
-    def _fork_point(self, stream: Stream, head: Position) -> int:
-        """The last number at which both branches have the same chain; below it they are equal."""
+    def fork_point(self, stream: Stream, head: int | None = None) -> int:
+        """The last number at which both branches have the same chain; below it they are equal.
+
+        `head`: where the peer's branch ends, if it has told us.
+        """
         replica = self._replica
         with replica.engine.begin() as conn:
-            ours = replica.ledger.heads(conn, [stream.scope]).get(stream)
-        low, high = 0, min(head.seq, ours.seq if ours else 0)
+            known = replica.ledger.heads(conn, [stream.scope]).get(stream)
+        ours = known.seq if known else 0
+        low, high = 0, ours if head is None else min(head, ours)
         while low < high:
             seqs = spread(low, high, wire.PROBES_MAX)
             with replica.engine.begin() as conn:
@@ -137,8 +140,8 @@ class Forks:
             raise AnswerCut(cause="chains")
         return answer.chains
 
-    def _hand_over(self, stream: Stream, common: int) -> None:
-        """Give the hub our branch of somebody else's stream, before ours yields.
+    def hand_over(self, stream: Stream, common: int) -> None:
+        """Give the hub our branch of a stream, before ours yields.
 
         Of its own stream the hub takes into its current epoch what it lost. A third node's branch it refuses and keeps,
         until that node comes and takes it up.
@@ -156,7 +159,7 @@ class Forks:
             if answer is None:
                 continue
             for code, data in answer.refusals:
-                if code != ForkFound.code or not data.get("kept", True):
+                if code not in early.KEPT or not data.get("kept", True):
                     raise decode_refusal(code, data)  # ours is then the only copy
             self._report.pushed += answer.stored
             first = packed.ranges[0].last + 1

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 import zstandard
-from sqlalchemy import BindParameter, ColumnElement, Connection, exists, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from sync import bulk, erased
 from sync.bundle import Segment, decode_segment, encode_segment
@@ -30,7 +30,10 @@ BRANCHES_MAX: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """A refused place in a stream. `sender` brought it; `evidence` says whether the refused events are kept."""
+    """A refused place in a stream. `sender` brought it; `evidence` says whether the refused events are kept.
+
+    `taker`: a person has let them count, and this node is to take them up.
+    """
 
     code: str
     stream: Stream
@@ -41,6 +44,7 @@ class Incident:
     first_at: datetime
     last_at: datetime
     resolved_at: datetime | None
+    taker: str | None = None
 
 
 def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, now: datetime) -> bool:
@@ -68,6 +72,8 @@ def record(conn: Connection, refusal: SyncError, segment: Segment, sender: str, 
         fresh["evidence"] = keep_evidence(evidence)
     if found is not None:
         again = {"times": t.c.times + 1, **{name: fresh[name] for name in ("last_us", "resolved_us", "evidence")}}
+        if evidence != before:  # nobody has decided about what is new
+            again["taker"] = None
         conn.execute(update(t).where(*place).values(again))
     elif conn.execute(select(func.count()).where(t.c.sender == sender)).scalar_one() < INCIDENTS_PER_SENDER_MAX:
         conn.execute(bulk.upsert_into(conn, t).values(fresh).on_conflict_do_nothing())
@@ -99,36 +105,46 @@ def open_evidence(evidence: bytes) -> list[Segment]:
     return segments
 
 
-def forks_exist(node: BindParameter[str]) -> ColumnElement[bool]:
-    """The condition that a refused branch of this node's streams is kept here."""
-    return exists().where(*_is_kept_fork_of(node))
+def branches_exist(node: BindParameter[str]) -> ColumnElement[bool]:
+    """The condition that something is kept here for this node to take up."""
+    return exists().where(*_is_open, or_(_is_fork_of(node), t.c.taker == node))
 
 
 def forks_of(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int, Segment]]:
     """Branches of this node's streams that were refused here and are kept, oldest first."""
-    query = (
-        select(t.c.epoch, t.c.scope, t.c.seq, t.c.evidence)
-        .where(*_is_kept_fork_of(node))
-        .order_by(t.c.first_us, t.c.seq)
-        .limit(limit)
-    )
+    return _branches(conn, _is_fork_of(node), limit)
+
+
+def handed_to(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int, Segment]]:
+    """What this node is to take up in place of others, whose keys were withdrawn; oldest first."""
+    return _branches(conn, t.c.taker == node, limit)
+
+
+def _branches(conn: Connection, condition: ColumnElement[bool], limit: int) -> list[tuple[Stream, int, Segment]]:
+    query = select(t).where(*_is_open, condition).order_by(t.c.first_us, t.c.seq).limit(limit)
     return [
-        (Stream(Origin(node, row.epoch), Scope(row.scope)), row.seq, segment)
+        (Stream(Origin(row.node, row.epoch), Scope(row.scope)), row.seq, segment)
         for row in conn.execute(query)
         for segment in open_evidence(row.evidence)
     ]
 
 
-def _is_kept_fork_of(node: str | BindParameter[str]) -> tuple[ColumnElement[bool], ...]:
-    return t.c.code == ForkFound.code, t.c.node == node, t.c.resolved_us.is_(None), t.c.evidence.is_not(None)
+_is_open: Final = (t.c.resolved_us.is_(None), t.c.evidence.is_not(None))
+
+
+def _is_fork_of(node: str | BindParameter[str]) -> ColumnElement[bool]:
+    return and_(t.c.code == ForkFound.code, t.c.node == node)
+
+
+def hand_to(conn: Connection, incident: Incident, node: str) -> None:
+    """Let this node take up what is kept with the incident."""
+    conn.execute(update(t).where(*_at(incident.code, incident.stream, incident.seq)).values(taker=node))
 
 
 def evidence_of(conn: Connection, incident: Incident) -> list[Segment]:
     """The refused segments of an incident that keeps any."""
-    origin = incident.stream.origin
-    place = (t.c.code == incident.code, t.c.node == origin.node, t.c.epoch == origin.epoch)
-    where = (*place, t.c.scope == incident.stream.scope, t.c.seq == incident.seq)
-    return open_evidence(conn.execute(select(t.c.evidence).where(*where)).scalar_one())
+    place = _at(incident.code, incident.stream, incident.seq)
+    return open_evidence(conn.execute(select(t.c.evidence).where(*place)).scalar_one())
 
 
 def unresolved(conn: Connection) -> list[Incident]:
@@ -138,7 +154,7 @@ def unresolved(conn: Connection) -> list[Incident]:
         Incident(
             code=row.code, stream=Stream(Origin(row.node, row.epoch), Scope(row.scope)), seq=row.seq,
             sender=row.sender, evidence=row.evidence is not None, times=row.times,
-            first_at=from_us(row.first_us), last_at=from_us(row.last_us), resolved_at=None,
+            first_at=from_us(row.first_us), last_at=from_us(row.last_us), resolved_at=None, taker=row.taker,
         )
         for row in conn.execute(query)
     ]  # fmt: skip
@@ -151,7 +167,17 @@ def resolve(conn: Connection, incident: Incident, now: datetime) -> None:
 
 def resolve_place(conn: Connection, code: str, stream: Stream, seq: int, now: datetime) -> None:
     """What was refused at this place is settled. The evidence stays."""
+    conn.execute(update(t).where(*_at(code, stream, seq)).values(resolved_us=to_us(now)))
+
+
+def resolve_for(conn: Connection, node: str, stream: Stream, seq: int, now: datetime) -> None:
+    """This node has taken up what was kept for it at this place."""
+    mine = or_(_is_fork_of(node), t.c.taker == node)
+    conn.execute(update(t).where(*_at(None, stream, seq), *_is_open, mine).values(resolved_us=to_us(now)))
+
+
+def _at(code: str | None, stream: Stream, seq: int) -> tuple[ColumnElement[bool], ...]:
+    """A place in a stream, of one kind of refusal or of any."""
     origin = stream.origin
-    place = (t.c.code == code, t.c.node == origin.node, t.c.epoch == origin.epoch)
-    where = (*place, t.c.scope == stream.scope, t.c.seq == seq)
-    conn.execute(update(t).where(*where).values(resolved_us=to_us(now)))
+    place = (t.c.node == origin.node, t.c.epoch == origin.epoch, t.c.scope == stream.scope, t.c.seq == seq)
+    return place if code is None else (t.c.code == code, *place)

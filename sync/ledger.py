@@ -88,12 +88,12 @@ class Ledger:
         """Take in a segment of a withdrawn key that a person has let count after all."""
         return self._accepter.take_late(conn, segment, self._now())
 
-    def take_back(self, conn: Connection, segment: Segment) -> int:
+    def take_back(self, conn: Connection, segment: Segment, peer: Peer) -> int:
         """Take a branch of our own past that a peer had to refuse into the current epoch; how many events were new.
 
-        Raises `BadSignature` when we never wrote it.
+        From our hub also that of a withdrawn key, where we write. Raises `BadSignature` for any other.
         """
-        return self._accepter.take_back(conn, segment, self._now())
+        return self._accepter.take_back(conn, segment, peer, self._now())
 
     def chains_at(self, conn: Connection, stream: Stream, seqs: Sequence[int]) -> list[bytes]:
         """The chain after each of these numbers, b"" beyond the head."""

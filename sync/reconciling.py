@@ -29,12 +29,12 @@ from sync.packing import Packer, chain_at
 from sync.positions import Range
 from sync.stored import Sealer
 from sync.streams import StreamRow
-from sync.tables import ledger_branches, ledger_events, ledger_held, ledger_once, ledger_signatures
+from sync.tables import ledger_branches, ledger_events, ledger_held, ledger_once, ledger_signatures, ledger_streams
 from sync.tracing import Traced, salts_of, trace
 
 # Asked in every hello, and almost always answered with no.
 _ANYTHING_KEPT: Final = select(
-    or_(exists().where(ledger_held.c.node == bindparam("of_node")), incidents.forks_exist(bindparam("of_node")))
+    or_(exists().where(ledger_held.c.node == bindparam("of_node")), incidents.branches_exist(bindparam("of_node")))
 )
 _E = ledger_events.c
 _B = ledger_branches.c
@@ -88,7 +88,8 @@ def _room(conn: Connection, identity: Identity, contested: Stream, lamport: int,
     origin = epochs.current(conn, identity)
     row = streams.lock(conn, Stream(origin, contested.scope))
     if origin == contested.origin or row.lamport >= lamport:
-        origin = epochs.open_new(conn, identity, "fork", now)
+        reason = "fork" if contested.origin.node == identity.node else "taken_over"
+        origin = epochs.open_new(conn, identity, reason, now)
         row = streams.lock(conn, Stream(origin, contested.scope))
     return row
 
@@ -105,7 +106,7 @@ def _claim(conn: Connection, row: StreamRow, event: Kept) -> None:
 
 
 def adopt(conn: Connection, identity: Identity, sealer: Sealer, traced: Traced, now: datetime) -> int:
-    """Take the events of a verified segment of our own stream that we do not hold into the current epoch; how many."""
+    """Take the events of a verified segment that we do not hold into our stream of the current epoch; how many."""
     names = traced.names()
     held, gone = _held_among(conn, names), erased.among(conn, names)
     kept = [event for event in _of_segment(traced, sealer, gone, now) if event.name not in held]
@@ -136,7 +137,8 @@ def kept_for(conn: Connection, node: str, epoch: str | None, limit: int) -> list
 
     Branches that were refused as forks, and early segments: what precedes them may have gone with a disk. While the
     node may still send what precedes, those of its current one (`epoch`) are left out; `epoch` is None for a node that
-    holds no more than we do.
+    holds the same as we do. Only then it gets what it is to take up in place of a withdrawn key: it must know what of
+    that has arrived.
     """
     if not conn.execute(_ANYTHING_KEPT, {"of_node": node}).scalar():
         return []
@@ -147,7 +149,8 @@ def kept_for(conn: Connection, node: str, epoch: str | None, limit: int) -> list
         (Stream(Origin(row.node, row.epoch), Scope(row.scope)), row.first, decode_segment(row.segment))
         for row in conn.execute(early)
     ]
-    return [*incidents.forks_of(conn, node, limit), *held]
+    handed = incidents.handed_to(conn, node, limit) if epoch is None else []
+    return [*incidents.forks_of(conn, node, limit), *handed, *held]
 
 
 def settle(conn: Connection, node: str, epoch: str | None, limit: int, now: datetime) -> list[tuple[Stream, int]]:
@@ -161,7 +164,7 @@ def settle(conn: Connection, node: str, epoch: str | None, limit: int, now: date
             waiting[stream, seq] = None
     for stream, seq, _ in kept:
         if (stream, seq) not in waiting:
-            incidents.resolve_place(conn, ForkFound.code, stream, seq, now)
+            incidents.resolve_for(conn, node, stream, seq, now)
     return list(waiting)[:limit]
 
 
@@ -178,6 +181,15 @@ def is_elsewhere(conn: Connection, segment: Segment) -> bool:
     """Whether all of a segment's events lie in some stream here."""
     names = trace(segment).names()
     return _held_among(conn, names).issuperset(names)
+
+
+def is_partly_elsewhere(conn: Connection, segment: Segment) -> bool:
+    """Whether an event of a segment lies in a stream of another node: that one has taken it up."""
+    of_others = and_(_E.stream_id == ledger_streams.c.id, ledger_streams.c.node != segment.node)
+    return any(
+        conn.execute(select(exists().where(of_others, _E.event_id.in_(part)))).scalar()
+        for part in bulk.chunks(trace(segment).names())
+    )
 
 
 # --- at the node that yields to its hub ------------------------------------------------------------------------

@@ -1,18 +1,9 @@
-"""A key that is withdrawn: what it signed until then stands, and what surfaces later waits for a person.
-
-A replaced or stolen computer may hold records that never went out. Whoever starts its disk once more, or brings its
-stick, loses nothing: the segments are refused by name, kept, and taken in when a person at the hub says so.
-"""
-
-from datetime import datetime
+"""A key that is withdrawn: what it signed until then stands, and what surfaces later waits for a person (`late`)."""
 
 from sqlalchemy import Connection
 
-from sync import incidents, peers, streams
+from sync import peers, streams
 from sync.bundle import Segment
-from sync.errors import OriginRevoked
-from sync.events import Stream
-from sync.incidents import Incident
 
 
 def withdraw(conn: Connection, node: str) -> bool:
@@ -33,13 +24,3 @@ def widen(conn: Connection, segment: Segment) -> None:
     after = dict(peer.revoked_after or {})
     after[segment.epoch] = max(segment.last, after.get(segment.epoch, 0))
     peers.revoke(conn, segment.node, after)
-
-
-def waiting(conn: Connection) -> list[Incident]:
-    """Late segments that nobody has decided about, oldest first."""
-    return [one for one in incidents.unresolved(conn) if one.code == OriginRevoked.code and one.evidence]
-
-
-def settle(conn: Connection, stream: Stream, seq: int, now: datetime) -> None:
-    """A person has decided; the segment stays as evidence."""
-    incidents.resolve_place(conn, OriginRevoked.code, stream, seq, now)

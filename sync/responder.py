@@ -35,8 +35,8 @@ from sync.wire import Envelope
 
 _CHUNK_BYTES: Final = 256 * 1024
 _ENVELOPE_BYTES: Final = 4096
-# A replaced computer gets nothing any more, but what it never sent must not be lost: it may say and hand over.
-_ALSO_REVOKED: Final = frozenset({"hello", "push"})
+# A replaced computer gets nothing any more, but what it never sent must not be lost: it may say, compare, hand over.
+_ALSO_REVOKED: Final = frozenset({"hello", "probe", "push"})
 
 
 class Readable(Protocol):
@@ -234,15 +234,21 @@ class Responder:
             raise Malformed(what="stream") from None
         if not peer.may_read(stream):
             raise NotGranted(stream=str(stream))
+        if peer.revoked_after is not None and asked.node != peer.node:
+            raise PeerRevoked(node=peer.node)
         chains = self._replica.ledger.chains_at(conn, stream, asked.seqs)
         return wire.encode(wire.ProbeAnswer(chains=chains))
 
     def _branch(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
-        """A node may have back what it wrote itself, wherever it lies."""
+        """A node may have back what it wrote itself, wherever it lies; and what a person lets it take up."""
         asked = wire.decode(envelope.payload, wire.Branch)
         place = (asked.epoch, asked.scope, asked.seq)
         found = reconciling.kept_at(conn, peer.node, envelope.head.epoch, place, wire.BRANCHES_MAX)
-        return wire.encode(wire.BranchAnswer(segment=None if found is None else encode_segment(found)))
+        if found is None:
+            return wire.encode(wire.BranchAnswer(segment=None))
+        key = None if found.node == peer.node else peers.known_key(conn, self._replica.identity, found.node)
+        keys = [] if key is None else [(found.node, key)]
+        return wire.encode(wire.BranchAnswer(segment=encode_segment(found), keys=keys))
 
     def _enrol(self, envelope: Envelope) -> bytes:
         """A new node has no peer row yet: its own key signs, the code vouches for the key."""

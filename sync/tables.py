@@ -154,7 +154,8 @@ ledger_branches = Table(
 )
 
 # Streams that were refused, once per place: forks, foreign signatures, late work of a withdrawn key. `evidence` is
-# the refused segment, zstd-compressed: both branches of a fork are kept, and a person decides.
+# the refused segment, zstd-compressed: both branches of a fork are kept, and a person decides. `taker` is the node that
+# is to take the evidence up, in place of an origin whose key was withdrawn.
 ledger_incidents = Table(
     "ledger_incidents",
     metadata,
@@ -169,6 +170,7 @@ ledger_incidents = Table(
     Column("first_us", BigInteger, nullable=False),
     Column("last_us", BigInteger, nullable=False),
     Column("resolved_us", BigInteger),
+    Column("taker", _TEXT),
 )
 
 # Ids of erased events. `number` grows by one per erasure: the highest is the version of the list.

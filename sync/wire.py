@@ -130,7 +130,7 @@ class HelloAnswer(_Message, frozen=True, array_like=True, kw_only=True):
 
 
 class Branch(_Message, frozen=True, array_like=True, kw_only=True):
-    """Asks for a branch of one of the asker's own streams that was refused here as a fork, by its place."""
+    """Asks for a branch that is kept here for the asker, by its place: of its own streams, or of a withdrawn key's."""
 
     epoch: Hex16
     scope: ScopeText
@@ -138,9 +138,10 @@ class Branch(_Message, frozen=True, array_like=True, kw_only=True):
 
 
 class BranchAnswer(_Message, frozen=True, array_like=True, kw_only=True):
-    """The refused segment as it came, None when it was settled meanwhile."""
+    """The refused segment as it came, None when it was settled meanwhile. `keys`: of its origin, if not the asker's."""
 
     segment: bytes | None
+    keys: Annotated[list[tuple[Hex16, Digest]], Meta(max_length=1)] = []
 
 
 class PushAnswer(_Message, frozen=True, array_like=True, kw_only=True):

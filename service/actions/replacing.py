@@ -19,10 +19,11 @@ from service.domain.people import SYSTEM, Step
 from service.domain.refusals import NotFound, Refused
 from service.node import Node
 from service.store.unit import Unit
-from sync import incidents, peers, replacing
-from sync.errors import AlreadyRecorded, UnknownPeer
-from sync.events import Origin, Scope, Stream, decode_header, from_us
+from sync import incidents, late, peers, replacing
+from sync.errors import AlreadyRecorded, SyncError, UnknownPeer
+from sync.events import decode_header, from_us
 from sync.exchange import Responder
+from sync.incidents import Incident
 from sync.peers import Peer
 
 log = structlog.get_logger(__name__)
@@ -32,16 +33,28 @@ SUCCEEDED = "由新电脑 {node} 接替"  # a record's words, as people at a hub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LateRecord:
-    """Records of a withdrawn key that surfaced later: their place, how many, and when they were written down."""
+class LatePlace:
+    """Where late records were refused, and with which code of the replication library."""
 
+    code: str
     node: str
     epoch: str
     scope: str
     seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateRecord:
+    """Records of a withdrawn key that surfaced later: their place, how many, and when they were written down.
+
+    `taker`: somebody has let them count, and this computer takes them up at its next exchange.
+    """
+
+    place: LatePlace
     events: int
     first_at: datetime
     last_at: datetime
+    taker: str | None
 
 
 def withdraw(unit: Unit, node: str, reason: str) -> None:
@@ -72,43 +85,56 @@ def _record_withdrawn(unit: Unit, peer: Peer, reason: str) -> None:
 
 
 def late_records(unit: Unit) -> list[LateRecord]:
-    """What surfaced of withdrawn keys and waits for a decision."""
+    """What surfaced of withdrawn keys: first what waits for a decision, then what is on its way."""
     unit.actor.require(Step.JUDGE_RECORD)
-    found = []
-    for one in replacing.waiting(unit.connection):
-        headers = [header for segment in incidents.evidence_of(unit.connection, one) for header in segment.headers]
-        times = [from_us(decode_header(header).occurred_us) for header in headers]
-        origin = one.stream.origin
-        found.append(LateRecord(node=origin.node, epoch=origin.epoch, scope=one.stream.scope, seq=one.seq,
-                                events=len(times), first_at=min(times), last_at=max(times)))  # fmt: skip
-    return found
+    undecided = {_place(one) for one in late.undecided(unit.connection)}
+    found = [_late_record(unit, one, one.taker if _place(one) not in undecided else None)
+             for one in late.waiting(unit.connection)]  # fmt: skip
+    return sorted(found, key=lambda one: one.taker is not None)
 
 
-def take_late(unit: Unit, node: str, epoch: str, scope: str, seq: int) -> int:
-    """Take late records in after all; how many. Raises NotFound, NotAllowed."""
-    unit.actor.require(Step.JUDGE_RECORD)
-    stream = Stream(Origin(node, epoch), Scope(scope))
-    incident = next((one for one in replacing.waiting(unit.connection) if (one.stream, one.seq) == (stream, seq)), None)
-    if incident is None:
-        raise NotFound("record", f"{stream} {seq}")
-    stored = 0
-    for segment in incidents.evidence_of(unit.connection, incident):
-        outcome = unit.node.ledger.take_late(unit.connection, segment)
-        if outcome.refusals:
-            raise Refused("late_refused", None, reason=outcome.refusals[0].code)
-        stored += outcome.stored
-    replacing.settle(unit.connection, stream, seq, unit.now)
-    return stored
+def take_late(unit: Unit, place: LatePlace) -> str | None:
+    """Take late records in after all; the computer that will take them up, None when they are in their place.
+
+    Raises NotFound, NotAllowed, Refused.
+    """
+    incident = _undecided(unit, place)
+    try:
+        taken = late.take(unit.connection, unit.node.ledger, incident, unit.now)
+    except SyncError as error:
+        raise Refused("late_refused", None, reason=error.code) from error
+    if taken is None:
+        raise Refused("late_no_computer")
+    return taken.taker.node if taken.taker else None
 
 
-def leave_late(unit: Unit, node: str, epoch: str, scope: str, seq: int, reason: str) -> None:
-    """Leave late records out, and say why; they stay as evidence. Raises NotAllowed, Invalid("reason")."""
-    unit.actor.require(Step.JUDGE_RECORD)
+def leave_late(unit: Unit, place: LatePlace, reason: str) -> None:
+    """Leave late records out, and say why; they stay as evidence. Raises NotFound, NotAllowed, Invalid("reason")."""
+    incident = _undecided(unit, place)
     words = needed("reason", reason, REASON_MAX)
-    stream = Stream(Origin(node, epoch), Scope(scope))
-    replacing.settle(unit.connection, stream, seq, unit.now)
-    fact = f.LateRecordsLeft(node=node, epoch=epoch, seq=seq, reason=words)
-    unit.record(f"withdrawal/{node}", fact, scope=unit.public_scope)
+    late.leave(unit.connection, incident, unit.now)
+    fact = f.LateRecordsLeft(node=place.node, epoch=place.epoch, seq=place.seq, reason=words)
+    unit.record(f"withdrawal/{place.node}", fact, scope=unit.public_scope)
+
+
+def _undecided(unit: Unit, place: LatePlace) -> Incident:
+    unit.actor.require(Step.JUDGE_RECORD)
+    incident = next((one for one in late.undecided(unit.connection) if _place(one) == place), None)
+    if incident is None:
+        raise NotFound("record", f"{place.node} {place.seq}")
+    return incident
+
+
+def _place(incident: Incident) -> LatePlace:
+    origin = incident.stream.origin
+    return LatePlace(code=incident.code, node=origin.node, epoch=origin.epoch, scope=incident.stream.scope,
+                     seq=incident.seq)  # fmt: skip
+
+
+def _late_record(unit: Unit, incident: Incident, taker: str | None) -> LateRecord:
+    headers = [header for segment in incidents.evidence_of(unit.connection, incident) for header in segment.headers]
+    times = [from_us(decode_header(header).occurred_us) for header in headers]
+    return LateRecord(place=_place(incident), events=len(times), first_at=min(times), last_at=max(times), taker=taker)
 
 
 def computer(unit: Unit, node: str) -> Peer:

@@ -52,7 +52,7 @@ class Story:
         CeleryJobs(celery_client(self.township.settings(HUB).broker_url)).request(job)
 
     def exchange(self, station: str = STATION) -> None:
-        """Press 立即同步 and wait until both ends have verified that they are equal, and what came shows on the pages."""
+        """Press 立即同步 and wait until both ends have verified that they are equal, and what came is on the pages."""
         browser = self.sign_in(station, f"{station}.liaison")
         page = browser.open("/sync")
         before = self.sync_state(station).last_verified_at

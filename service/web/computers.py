@@ -56,14 +56,16 @@ def withdraw(station: str) -> Page:
 def late(station: str) -> Page:
     """Take late records in, or leave them out with a reason."""
     form = Form.received()
-    place = (form.text("node"), form.text("epoch"), form.text("scope"), form.number("seq"))
+    place = replacing.LatePlace(code=form.text("code"), node=form.text("node"), epoch=form.text("epoch"),
+                                scope=form.text("scope"), seq=form.number("seq"))  # fmt: skip
+    taker = None
     with form.guard():
         with desk.node().unit(desk.actor()) as unit, shown_as(reason="late_reason"):
             if form.text("decision") == "take":
-                replacing.take_late(unit, *place)
+                taker = replacing.take_late(unit, place)
             else:
-                replacing.leave_late(unit, *place, form.text("late_reason"))
-        flash(_("已处理。"), "success")
+                replacing.leave_late(unit, place, form.text("late_reason"))
+        flash(_("已交给电脑 %(node)s,它下次同步时收下。", node=taker[:8]) if taker else _("已处理。"), "success")
         return redirect(url_for("computers.listing", station=station))
     return _listing(station, form)
 
@@ -95,4 +97,4 @@ def _place(town: Town, code: str) -> Station | f.AreaStated:
 def _late(known: list[peers.Peer]) -> list[replacing.LateRecord]:
     of_station = {peer.node for peer in known}
     with desk.node().unit(desk.actor()) as unit:
-        return [one for one in replacing.late_records(unit) if one.node in of_station]
+        return [one for one in replacing.late_records(unit) if one.place.node in of_station]

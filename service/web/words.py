@@ -103,6 +103,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "machine_changed": N_("数据被移到另一台电脑"),
         "peer_knows_more": N_("对方保存的内容比本机多,可能恢复过备份"),
         "fork": N_("恢复备份后又继续记录,两份内容都已保留"),
+        "taken_over": N_("收下了旧电脑上的记录"),
     },
     "card_reason": {
         "half_term": N_("期限过半"),
@@ -313,6 +314,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "locked_category": N_("检举控告、涉法涉诉类意见不得交办或转交,请作解释说明并告知渠道。"),
         "registered_before": N_("这份意见已经登记过,没有重复登记。"),
         "not_allowed": N_("您的角色不能办理此步骤。"),
+        "late_refused": N_("这些记录不能收下,原因代码:%(reason)s。请把代码告诉维护人员,记录仍保留在这里。"),
+        "late_no_computer": N_("这些记录要由该站点的一台电脑收下。请先接入一台新电脑,再回到本页。"),
         "wrong_state": N_("此意见目前的状态不能办理此步骤,可能已有人办理。"),
         "not_found": N_("没有找到所要的内容。"),
         "not_an_address": N_("“%(field)s”应像 https://renda.example.cn 这样,中间没有空格。"),

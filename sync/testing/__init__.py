@@ -9,6 +9,7 @@ from sync.testing.early_contract import EarlyContract
 from sync.testing.epoch_contract import EpochContract
 from sync.testing.exchange_contract import ExchangeContract
 from sync.testing.expecting import refused
+from sync.testing.late_contract import LateContract
 from sync.testing.ledger_contract import LedgerContract
 from sync.testing.nodes import Lab, LabNode, draft
 from sync.testing.snapshot_contract import HorizonContract, SnapshotContract
@@ -27,6 +28,7 @@ __all__ = [
     "HorizonContract",
     "Lab",
     "LabNode",
+    "LateContract",
     "LedgerContract",
     "SnapshotContract",
     "draft",

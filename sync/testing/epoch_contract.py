@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from sync import anchor, epochs, incidents, peer_epochs, peers, replacing
+from sync import anchor, epochs, incidents, late, peer_epochs, peers, replacing
 from sync.anchor import Anchor
 from sync.errors import EpochsExhausted, ForkFound, PeerRevoked, UnknownPeer
 from sync.events import Event, Scope, Subject
@@ -210,8 +210,8 @@ class EpochContract:
             with refused(PeerRevoked):
                 station.exchange(restored)
         with restored.engine.begin() as conn:
-            (late,) = replacing.waiting(conn)
-            (segment,) = incidents.evidence_of(conn, late)
+            (found,) = late.waiting(conn)
+            (segment,) = incidents.evidence_of(conn, found)
             assert restored.ledger.take_late(conn, segment).stored == 1
         assert texts(restored) == ["early", "late"]
 

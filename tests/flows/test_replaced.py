@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+from sqlalchemy import select
 
 from config.settings import Settings
 from service.actions import checking, enrolling, projecting, replacing, syncing
 from service.domain import facts as f
+from service.domain.refusals import Refused
 from service.node import Node
 from service.store import codec
+from service.store.tables import opinions
+from sync.anchor import ANCHOR_FILE
 from sync.enrolment import enrol
 from sync.errors import PeerRevoked
 from tests.flows.conftest import ADMIN, CLERK, TOWN, Township, ready
-from tests.flows.test_restored import exchanged, numbers, registered
+from tests.flows.test_restored import backup, exchanged, numbers, put_back, registered
 
 
 def new_computer(township: Township, folder: str, code: str) -> Node:
@@ -74,13 +80,69 @@ def test_what_surfaces_from_the_old_disk_waits_for_a_person_and_can_be_taken_in(
     with hub.unit(CLERK) as unit:
         (late,) = replacing.late_records(unit)
         assert late.events == 1
-        assert replacing.take_late(unit, late.node, late.epoch, late.scope, late.seq) == 1
+        assert replacing.take_late(unit, late.place) is None, "they go on where the hub had stopped"
         assert replacing.late_records(unit) == []
     projecting.sweep(hub)
     assert len(numbers(hub)) == 2
     exchanged(township, new)
     assert len(numbers(new)) == 2
     new.engine.dispose()
+
+
+def test_what_a_copied_disk_recorded_is_taken_up_by_the_new_computer(township: Township) -> None:
+    """An image of the disk was put back, anchor and all; it goes on where the hub goes on, too, and then surfaces."""
+    old, hub = township.station("qd"), township.hub
+    registered(old, "路灯不亮")
+    exchanged(township, old)
+    kept = backup(old, township.folder / "image")
+    shutil.copy(old.settings.data_dir / ANCHOR_FILE, kept)
+    registered(old, "水沟堵塞")
+    exchanged(township, old)
+    with hub.unit(ADMIN) as unit:
+        code = enrolling.create_code(unit, "qd", replaces=old.identity.node)
+    new = new_computer(township, "new", code)
+    exchanged(township, new)
+
+    image = put_back(township, kept)
+    registered(image, "桥面破损")
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(image)
+    with hub.unit(CLERK) as unit:
+        (late,) = replacing.late_records(unit)
+        assert late.taker is None
+        assert replacing.take_late(unit, late.place) == new.identity.node
+        (late,) = replacing.late_records(unit)
+        assert late.taker == new.identity.node, "on its way"
+    exchanged(township, new)
+    with hub.unit(CLERK) as unit:
+        assert replacing.late_records(unit) == []
+    for node in (hub, new):
+        with node.reading() as connection:
+            titles = connection.execute(select(opinions.c.title)).scalars().all()
+        assert sorted(titles) == sorted(["路灯不亮", "水沟堵塞", "桥面破损"])
+        assert checking.check(node) == []
+    assert exchanged(township, new)
+    new.engine.dispose()
+
+
+def test_what_does_not_fit_waits_until_the_station_has_a_computer_again(township: Township) -> None:
+    old, hub = township.station("qd"), township.hub
+    exchanged(township, old)
+    kept = backup(old, township.folder / "image")
+    shutil.copy(old.settings.data_dir / ANCHOR_FILE, kept)
+    registered(old, "水沟堵塞")
+    exchanged(township, old)
+    with hub.unit(ADMIN) as unit:
+        replacing.withdraw(unit, old.identity.node, "电脑被盗")
+    image = put_back(township, kept)
+    registered(image, "桥面破损")
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(image)
+    with pytest.raises(Refused) as refusal, hub.unit(CLERK) as unit:
+        replacing.take_late(unit, replacing.late_records(unit)[0].place)
+    assert refusal.value.code == "late_no_computer"
+    with hub.unit(CLERK) as unit:
+        assert [late.taker for late in replacing.late_records(unit)] == [None]
 
 
 def test_late_records_can_be_left_out_with_a_reason(township: Township) -> None:
@@ -93,7 +155,7 @@ def test_late_records_can_be_left_out_with_a_reason(township: Township) -> None:
         syncing.exchange_now(old)
     with hub.unit(CLERK) as unit:
         (late,) = replacing.late_records(unit)
-        replacing.leave_late(unit, late.node, late.epoch, late.scope, late.seq, "群众已在新电脑上重新登记")
+        replacing.leave_late(unit, late.place, "群众已在新电脑上重新登记")
     with hub.unit(CLERK) as unit:
         assert replacing.late_records(unit) == []
     assert numbers(hub) == {}

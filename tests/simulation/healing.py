@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from sync import incidents, peers, replacing
+from sync import incidents, late, peers
 from sync.errors import PeerRevoked, SyncError
 from sync.tables import ledger_held
 from tests.simulation import disasters, sticks
@@ -85,17 +85,15 @@ def _decide_late_work(world: World) -> bool:
     """What a withdrawn key signed later is looked at by a person and let in."""
     hub = world.hub
     with hub.replica.engine.begin() as conn:
-        waiting = replacing.waiting(conn)
-        for late in waiting:
-            for segment in incidents.evidence_of(conn, late):
-                hub.ledger.take_late(conn, segment)
-            replacing.settle(conn, late.stream, late.seq, hub.clock())
-    return bool(waiting)
+        undecided = late.undecided(conn)
+        for one in undecided:
+            late.take(conn, hub.ledger, one, hub.clock())
+    return bool(undecided)
 
 
 def _late_work_waits(world: World) -> bool:
     with world.hub.replica.engine.begin() as conn:
-        return bool(replacing.waiting(conn))
+        return bool(late.undecided(conn))
 
 
 def _fold_everything(world: World, member: Member) -> None:
