@@ -8,7 +8,7 @@ itself and keeps the rest for its origin.
 
 from typing import Final
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, exists, select
 
 from sync import peers, reconciling
 from sync.bundle import Segment, decode_segment
@@ -41,10 +41,10 @@ def settle(conn: Connection, replica: Replica, hub: Peer) -> tuple[int, list[Seg
         if row.node in below or not within(Scope(row.scope), hub.shared_scopes):
             continue
         if reconciling.is_elsewhere(conn, segment):
-            part_with(conn, segment)
+            reconciling.part_with(conn, segment)
         elif row.node == replica.identity.node:
             taken += replica.ledger.take_back(conn, segment, hub)
-            part_with(conn, segment)
+            reconciling.part_with(conn, segment)
         elif len(found) < _AT_ONCE:
             found.append(segment)
     return taken, found
@@ -55,9 +55,3 @@ def is_kept(segment: Segment, hub: Peer, answer: PushAnswer) -> bool:
     if answer.refusals:
         return all(code in KEPT and data.get("kept", True) for code, data in answer.refusals)
     return segment.node == hub.node or bool(answer.stored or answer.known or answer.held)
-
-
-def part_with(conn: Connection, segment: Segment) -> None:
-    """It waits here no more."""
-    place = (_H.node == segment.node, _H.epoch == segment.epoch, _H.scope == segment.scope)
-    conn.execute(delete(ledger_held).where(*place, _H.first == segment.first, _H.last == segment.last))

@@ -94,7 +94,7 @@ def redeem(
         raise CodeRefused()
     peer = _new_peer(row, node, asked.public_key)
     peers.add_peer(conn, peer, now)
-    if row.successor_of is not None and replacing.withdraw(conn, row.successor_of):
+    if row.successor_of is not None and replacing.withdraw(conn, row.successor_of, now):
         replaced(conn, peers.get_peer(conn, row.successor_of), peer)
     conn.execute(update(t).where(t.c.code_id == asked.code_id).values(used_by=node, used_us=to_us(now)))
     return wire.EnrolAnswer(

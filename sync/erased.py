@@ -44,7 +44,7 @@ def add(conn: Connection, names: Sequence[bytes], now: datetime) -> None:
 
 
 def without(segment: Segment, names: frozenset[bytes]) -> Segment:
-    """A segment as it may lie outside the streams: the same one where it holds none of these."""
+    """A segment as it may lie outside the streams: the very same object where it holds none of these."""
     try:
         touched = not names.isdisjoint(trace(segment).names())
     except MalformedEvent:

@@ -37,17 +37,20 @@ def _empty_what_waits(conn: Connection, names: frozenset[bytes]) -> None:
     for table, column in ((ledger_held, ledger_held.c.segment), (ledger_branches, ledger_branches.c.segment)):
         for row in conn.execute(select(table)).all():
             segment = decode_segment(row.segment)
-            _replace(conn, row, column, row.segment, encode_segment(erased.without(segment, names)))
+            left = erased.without(segment, names)
+            if left is not segment:
+                _replace(conn, row, column, encode_segment(left))
     for row in conn.execute(select(ledger_incidents).where(ledger_incidents.c.evidence.is_not(None))).all():
-        left = [erased.without(segment, names) for segment in incidents.open_evidence(row.evidence)]
-        _replace(conn, row, ledger_incidents.c.evidence, row.evidence, incidents.keep_evidence(left))
+        kept = incidents.open_evidence(row.evidence)
+        emptied = [erased.without(segment, names) for segment in kept]
+        if any(left is not segment for left, segment in zip(emptied, kept, strict=True)):
+            _replace(conn, row, ledger_incidents.c.evidence, incidents.keep_evidence(emptied))
 
 
-def _replace(conn: Connection, row: Row[Any], column: Column[bytes], before: bytes, after: bytes) -> None:
-    if before != after:
-        table: Any = column.table
-        place = (key == row._mapping[key.name] for key in table.primary_key)
-        conn.execute(update(table).where(*place).values({column.name: after}))
+def _replace(conn: Connection, row: Row[Any], column: Column[bytes], after: bytes) -> None:
+    table: Any = column.table
+    place = (key == row._mapping[key.name] for key in table.primary_key)
+    conn.execute(update(table).where(*place).values({column.name: after}))
 
 
 def _holding(names: Sequence[bytes]) -> Executable:

@@ -111,7 +111,7 @@ class Forks:
                 self._report.pushed += answer.stored
                 taken += 1
                 with replica.engine.begin() as conn:
-                    early.part_with(conn, segment)
+                    reconciling.part_with(conn, segment)
         return taken > 0
 
     def fork_point(self, stream: Stream, head: int | None = None) -> int:

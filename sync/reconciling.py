@@ -38,6 +38,7 @@ _ANYTHING_KEPT: Final = select(
 )
 _E = ledger_events.c
 _B = ledger_branches.c
+_H = ledger_held.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +143,8 @@ def kept_for(conn: Connection, node: str, epoch: str | None, limit: int) -> list
     """
     if not conn.execute(_ANYTHING_KEPT, {"of_node": node}).scalar():
         return []
-    h = ledger_held.c
-    others = [] if epoch is None else [h.epoch != epoch]
-    early = select(ledger_held).where(h.node == node, *others).order_by(h.received_us, h.first).limit(limit)
+    others = [] if epoch is None else [_H.epoch != epoch]
+    early = select(ledger_held).where(_H.node == node, *others).order_by(_H.received_us, _H.first).limit(limit)
     held = [
         (Stream(Origin(row.node, row.epoch), Scope(row.scope)), row.first, decode_segment(row.segment))
         for row in conn.execute(early)
@@ -159,7 +159,7 @@ def settle(conn: Connection, node: str, epoch: str | None, limit: int, now: date
     kept = kept_for(conn, node, epoch, limit)
     for stream, seq, segment in kept:
         if is_elsewhere(conn, segment):
-            conn.execute(delete(ledger_held).where(_is_held(stream), ledger_held.c.last == segment.last))
+            part_with(conn, segment)
         else:
             waiting[stream, seq] = None
     for stream, seq, _ in kept:
@@ -175,6 +175,17 @@ def kept_at(conn: Connection, node: str, epoch: str, place: tuple[str, str, int]
             if (stream.origin.epoch, stream.scope, seq) == place and not is_elsewhere(conn, segment):
                 return segment
     return None
+
+
+def early_of(conn: Connection, node: str) -> list[Segment]:
+    """Segments of a node that wait here for what precedes them."""
+    return [decode_segment(raw) for raw in conn.execute(select(_H.segment).where(_H.node == node)).scalars()]
+
+
+def part_with(conn: Connection, segment: Segment) -> None:
+    """It waits here no more."""
+    place = (_H.node == segment.node, _H.epoch == segment.epoch, _H.scope == segment.scope)
+    conn.execute(delete(ledger_held).where(*place, _H.first == segment.first, _H.last == segment.last))
 
 
 def is_elsewhere(conn: Connection, segment: Segment) -> bool:
@@ -287,11 +298,6 @@ def _held_among(conn: Connection, names: Sequence[bytes]) -> frozenset[bytes]:
 
 def _pieces_of(stream: Stream) -> Any:
     return select(_B.segment).where(_is_branch_of(stream)).order_by(_B.first)
-
-
-def _is_held(stream: Stream) -> Any:
-    h = ledger_held.c
-    return and_(h.node == stream.origin.node, h.epoch == stream.origin.epoch, h.scope == stream.scope)
 
 
 def _is_branch_of(stream: Stream) -> Any:

@@ -61,7 +61,7 @@ def withdraw(unit: Unit, node: str, reason: str) -> None:
     """停用: a computer that was lost or stolen gets nothing any more, and what it sends waits for a person."""
     unit.actor.require(Step.ENROL_NODE)
     words, peer = needed("reason", reason, REASON_MAX), computer(unit, node)
-    replacing.withdraw(unit.connection, node)
+    replacing.withdraw(unit.connection, node, unit.now)
     _record_withdrawn(unit, peer, words)
 
 

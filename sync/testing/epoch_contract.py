@@ -205,7 +205,7 @@ class EpochContract:
         station.record(HALL, draft(text="late"))
         station.exchange(hub)
         with restored.engine.begin() as conn:
-            assert replacing.withdraw(conn, station.node)
+            assert replacing.withdraw(conn, station.node, lab.clock())
         for _ in range(2):
             with refused(PeerRevoked):
                 station.exchange(restored)

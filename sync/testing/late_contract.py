@@ -103,6 +103,21 @@ class LateContract:
         assert new.exchange(hub).verified
         assert sorted(texts(hub)) == sorted(texts(new)) == ["gap", "late", "shared"]
 
+    def test_what_waited_for_a_computers_next_record_waits_for_a_person_when_its_key_is_withdrawn(
+        self, lab: Lab
+    ) -> None:
+        hub, station = lab.pair()
+        made = station.record(HALL, *(draft(text=f"{n}") for n in range(3)))
+        sender = hub.peer(station)
+        with hub.engine.begin() as conn:
+            assert hub.ledger.accept(conn, packed(station, made[2].stream, 3, 3), sender).held == 1
+        new = lab.node("new")
+        _succeed(hub, station, new)
+        (one,) = _undecided(hub)
+        assert _take(hub, one) == Taken(taker=hub.peer(new))
+        assert new.exchange(hub).verified
+        assert texts(hub) == texts(new) == ["2"]
+
     def test_nobody_but_the_hub_hands_on_what_another_signed_and_only_where_we_write(self, lab: Lab) -> None:
         hub, station = lab.pair()
         stranger = lab.node("stranger")
@@ -147,7 +162,7 @@ def _succeed(hub: LabNode, old: LabNode, new: LabNode) -> None:
 
 def _withdraw(hub: LabNode, node: LabNode) -> None:
     with hub.engine.begin() as conn:
-        replacing.withdraw(conn, node.node)
+        replacing.withdraw(conn, node.node, hub.clock())
 
 
 def _undecided(hub: LabNode) -> list[Incident]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, select, update
 
-from sync import bundle, peers
+from sync import bundle, incidents, peers
 from sync.bundle import decode_segment
 from sync.errors import AlreadyRecorded, BadSignature, EventTooLarge, ForkFound, MalformedEvent, OriginRevoked
 from sync.events import EVENT_BODY_BYTES_MAX, Scope, Stream, Subject
@@ -265,15 +265,33 @@ class LedgerContract:
 
     def test_lamport_numbers_must_rise_within_a_stream(self, lab: Lab) -> None:
         hub, station = lab.pair()
+        swapped = self._wrongly_recorded(station)
+        with hub.engine.begin() as conn:
+            outcome = hub.ledger.accept(conn, swapped, peers.get_peer(conn, station.node))
+            assert isinstance(outcome.refusals[0], MalformedEvent)
+            assert outcome.stored == 0
+
+    def test_what_was_recorded_wrongly_is_kept_without_what_was_erased(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        swapped = self._wrongly_recorded(station)
+        first, second = trace(swapped.segments[0]).names()
+        with hub.engine.begin() as conn:
+            hub.ledger.erase(conn, [first.hex()])
+            hub.ledger.accept(conn, swapped, peers.get_peer(conn, station.node))
+            (incident,) = hub.ledger.incidents(conn)
+            (kept,) = incidents.evidence_of(conn, incident)
+            assert [body is None for body in kept.bodies] == [True, False]
+            hub.ledger.erase(conn, [second.hex()])
+            (kept,) = incidents.evidence_of(conn, incident)
+            assert kept.bodies == [None, None]
+
+    def _wrongly_recorded(self, station: LabNode) -> bundle.Bundle:
+        """Two events in the wrong order, and signed like that."""
         stream = station.record(HALL, draft(), draft())[0].stream
         piece = packed(station, stream, 1, 2)
         segment = piece.segments[0]
         swapped = self._signed_again(station.replica.identity, segment, [segment.headers[1], segment.headers[0]])
-        with hub.engine.begin() as conn:
-            peer = peers.get_peer(conn, station.node)
-            outcome = hub.ledger.accept(conn, bundle.Bundle(piece.header, (swapped,)), peer)
-            assert isinstance(outcome.refusals[0], MalformedEvent)
-            assert outcome.stored == 0
+        return bundle.Bundle(piece.header, (swapped,))
 
     def _signed_again(self, identity: Identity, segment: bundle.Segment, headers: list[bytes]) -> bundle.Segment:
         """The segment with other headers, signed by its own origin: what a faulty node would send."""

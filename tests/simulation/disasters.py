@@ -65,9 +65,8 @@ def change_hubs(world: World) -> None:
 
 
 def replace(world: World, old: Member) -> None:
-    """A new computer in place of the old one, whose key is withdrawn; what was not sent lies on the old disk.
-
-    Not where disks are copied or put back: a branch of a withdrawn key is kept at the hub as evidence and no more.
+    """A new computer in place of the old one, whose key is withdrawn; what was not sent lies on the old disk, and on
+    every copy of it.
     """
     if old.revoked:
         return
@@ -86,4 +85,5 @@ def enrol_successor(world: World, new: Member, old: Member) -> None:
                 successor_of=old.node, random_bytes=world.random.randbytes,
             )  # fmt: skip
         enrol(new.replica, world.good_line(world.hub), code)
-    old.revoked = True
+    for member in world.stations:
+        member.revoked |= member.node == old.node

@@ -52,7 +52,7 @@ def _standing(world: World, station: Member) -> object:
     hub = world.hub
     with hub.replica.engine.begin() as conn:
         heads = hub.replica.shared_heads(conn, peers.get_peer(conn, station.node))
-        forks = len(incidents.forks_of(conn, station.node, 100))
+        forks = len(incidents.forks_of(conn, station.node, 100)), len(incidents.handed_to(conn, station.node, 100))
         early = conn.execute(select(func.count()).where(ledger_held.c.node == station.node)).scalar()
     return hub.ledger.digest(heads), forks, early
 

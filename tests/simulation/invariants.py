@@ -59,12 +59,17 @@ def _nothing_lost_or_doubled(world: World, member: Member, at_hub: list[Event], 
     times = Counter(event.event_id for event in at_hub)
     for name, body in member.memory.recorded.items():
         event = there.get(name)
-        if event is None or event.stream.origin.node != member.node:
+        if event is None or event.stream.origin.node not in _spoken_for_by(world, member):
             raise Violation(f"{member.name}: {name} is not at the hub as it was recorded")
         if not _is_right(world, erased, name, event.body, body):
             raise Violation(f"{member.name}: {name} is at the hub with another body")
         if times[name] != 1:
             raise Violation(f"{member.name}: {name} is at the hub {times[name]} times")
+
+
+def _spoken_for_by(world: World, member: Member) -> set[str]:
+    """Under whose key a member's events may be: its own, and once that was withdrawn its successor's."""
+    return {member.node} | {other.node for other in world.stations if member.revoked and other.scope == member.scope}
 
 
 def _survivors_arrived(world: World, at_hub: list[Event], erased: set[str]) -> None:
@@ -81,7 +86,8 @@ def _nothing_invented(world: World, at_hub: list[Event]) -> None:
     """What the hub holds was committed by its origin once, be it on a disk that was put back or switched off since."""
     committed: dict[str, set[str]] = {}
     for member in [*world.members, *world.gone]:
-        committed.setdefault(member.node, set()).update(member.memory.recorded, member.perhaps)
+        for node in _spoken_for_by(world, member):
+            committed.setdefault(node, set()).update(member.memory.recorded, member.perhaps)
     for event in at_hub:
         if event.event_id not in committed[event.stream.origin.node]:
             raise Violation(f"the hub holds {event.stream} {event.seq}, which was never committed")

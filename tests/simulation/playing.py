@@ -35,10 +35,16 @@ class Played:
 
 
 def play(seed: int, parts: Parts | None = None) -> Played:
-    """Every other seed has disasters. What is not an invariant but an error of the program counts as a failure, too."""
+    """Every other seed has disasters, every fourth of these together with computers that are replaced.
+
+    What is not an invariant but an error of the program counts as a failure, too.
+    """
     with TemporaryDirectory(prefix="lianxin-sim-", dir=disks.scratch()) as folder:
         with_disasters = seed % 2 == 0
-        world = World(seed, Path(folder), parts, disasters=DISASTERS if with_disasters else 0.0)
+        replacing = not with_disasters or seed % 8 == 6
+        world = World(
+            seed, Path(folder), parts, disasters=DISASTERS if with_disasters else 0.0, replacing=replacing
+        )  # fmt: skip
         failure = None
         steps = STEPS_WITH_DISASTERS if with_disasters else STEPS
         try:
@@ -89,15 +95,15 @@ def step(world: World, number: int) -> None:
             world.erase(member)
         case 12 if random.random() < 0.3:
             world.grant(random.choice(world.stations))
-        case 13 if not world.disasters and random.random() < 0.3:
+        case 13 if world.replacing and random.random() < 0.3:
             disasters.replace(world, random.choice(world.stations[1:3]))
         case 14:
             disasters.back_up(world, member)
-        case 15 if random.random() < world.disasters:
+        case 15 if random.random() < world.disasters and (world.hub_suffers or member not in world.hubs):
             disasters.restore(world, member)
         case 16 if random.random() < world.disasters / 4:
             disasters.clone_station(world, random.choice(world.stations[:3]))
-        case 17 if random.random() < world.disasters / 2:
+        case 17 if world.hub_suffers and random.random() < world.disasters / 2:
             disasters.change_hubs(world)
         case 11 | 12 | 13 | 14 | 15 | 16 | 17:
             world.exchange(random.choice(world.stations))

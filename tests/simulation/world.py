@@ -54,10 +54,21 @@ class Bundled:
 
 
 class World:
-    """Built from a seed; `playing.py` runs it. `disasters` is the share of chances taken to put back or copy a disk."""
+    """Built from a seed; `playing.py` runs it. `disasters` is the share of chances taken to put back or copy a disk.
+
+    `replacing`: computers are replaced. With disasters as well, the hub's own disk is spared: what its people would
+    have to do once more after losing it (codes, withdrawals) is not played.
+    """
 
     def __init__(
-        self, seed: int, folder: Path, parts: Parts | None = None, stations: int = 3, disasters: float = 0.0
+        self,
+        seed: int,
+        folder: Path,
+        parts: Parts | None = None,
+        *,
+        stations: int = 3,
+        disasters: float = 0.0,
+        replacing: bool = True,
     ) -> None:
         self.random = Random(seed)
         self.folder = folder
@@ -65,6 +76,8 @@ class World:
         self.faults = Faults()
         self.journal = Journal()
         self.disasters = disasters
+        self.replacing = replacing
+        self.hub_suffers = disasters > 0 and not replacing
         self.calm = False  # from now on nothing goes wrong any more
         self.elapsed = timedelta()
         self.answered: set[bytes] = set()
