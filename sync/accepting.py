@@ -77,8 +77,8 @@ class Accepter:
             refusal.data.setdefault("stream", str(segment.stream))
             refusal.data.setdefault("seq", segment.first)
             outcome.refusals.append(refusal)
-            taken_up = _was_taken_up(conn, refusal, segment)
-            if not taken_up and not incidents.record(conn, refusal, segment, peer.node, now):
+            decided = _was_decided(conn, refusal, segment)
+            if not decided and not incidents.record(conn, refusal, segment, peer.node, now):
                 refusal.data["kept"] = False
 
     def _take(self, conn: Connection, segment: Segment, peer: Peer, outcome: Accepted, now: datetime) -> None:
@@ -288,12 +288,14 @@ class Accepter:
             self._try(conn, decode_segment(held.segment), peer, outcome, now)
 
 
-def _was_taken_up(conn: Connection, refusal: SyncError, segment: Segment) -> bool:
-    """Whether what a withdrawn key signed has come under another one: nobody is asked about it again."""
+def _was_decided(conn: Connection, refusal: SyncError, segment: Segment) -> bool:
+    """Whether what a withdrawn key signed has come under another one or was left out: nobody is asked again."""
     if not isinstance(refusal, (ForkFound, OriginRevoked)):
         return False
     known = peers.find_peer(conn, segment.node)
-    return known is not None and known.revoked_after is not None and reconciling.is_elsewhere(conn, segment)
+    if known is None or known.revoked_after is None:
+        return False
+    return reconciling.is_elsewhere(conn, segment) or incidents.is_settled(conn, refusal, segment)
 
 
 def _require_rising(headers: Sequence[Header], row: StreamRow) -> None:

@@ -22,6 +22,7 @@ from sync.tracing import covers
 # Only these are kept with the bytes: both branches of a fork, a colleague's late work, what a node recorded wrongly.
 _BRANCHES: Final = (ForkFound, OriginRevoked)
 _PLACED: Final = (*_BRANCHES, MalformedEvent, BadSignature)
+_OPEN: Final = (t.c.resolved_us.is_(None), t.c.evidence.is_not(None))
 # A broken or hostile peer must not fill the disk: beyond this only incidents that are known already are counted on.
 INCIDENTS_PER_SENDER_MAX: Final = 200
 # Different branches of one place that are kept. Only of forks, each of which is signed by the stream's own node.
@@ -107,7 +108,7 @@ def open_evidence(evidence: bytes) -> list[Segment]:
 
 def branches_exist(node: BindParameter[str]) -> ColumnElement[bool]:
     """The condition that something is kept here for this node to take up."""
-    return exists().where(*_is_open, or_(_is_fork_of(node), t.c.taker == node))
+    return exists().where(*_OPEN, or_(_is_fork_of(node), t.c.taker == node))
 
 
 def forks_of(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int, Segment]]:
@@ -121,15 +122,12 @@ def handed_to(conn: Connection, node: str, limit: int) -> list[tuple[Stream, int
 
 
 def _branches(conn: Connection, condition: ColumnElement[bool], limit: int) -> list[tuple[Stream, int, Segment]]:
-    query = select(t).where(*_is_open, condition).order_by(t.c.first_us, t.c.seq).limit(limit)
+    query = select(t).where(*_OPEN, condition).order_by(t.c.first_us, t.c.seq).limit(limit)
     return [
         (Stream(Origin(row.node, row.epoch), Scope(row.scope)), row.seq, segment)
         for row in conn.execute(query)
         for segment in open_evidence(row.evidence)
     ]
-
-
-_is_open: Final = (t.c.resolved_us.is_(None), t.c.evidence.is_not(None))
 
 
 def _is_fork_of(node: str | BindParameter[str]) -> ColumnElement[bool]:
@@ -139,6 +137,16 @@ def _is_fork_of(node: str | BindParameter[str]) -> ColumnElement[bool]:
 def hand_to(conn: Connection, incident: Incident, node: str) -> None:
     """Let this node take up what is kept with the incident."""
     conn.execute(update(t).where(*_at(incident.code, incident.stream, incident.seq)).values(taker=node))
+
+
+def is_settled(conn: Connection, refusal: SyncError, segment: Segment) -> bool:
+    """Whether somebody has dealt with a place where all of this segment was kept."""
+    seq = refusal.data.get("seq")
+    if not isinstance(seq, int):
+        return False
+    place = _at(refusal.code, segment.stream, seq)
+    found = conn.execute(select(t.c.evidence).where(*place, t.c.resolved_us.is_not(None))).scalar()
+    return found is not None and any(covers(kept, segment) for kept in open_evidence(found))
 
 
 def evidence_of(conn: Connection, incident: Incident) -> list[Segment]:
@@ -173,7 +181,7 @@ def resolve_place(conn: Connection, code: str, stream: Stream, seq: int, now: da
 def resolve_for(conn: Connection, node: str, stream: Stream, seq: int, now: datetime) -> None:
     """This node has taken up what was kept for it at this place."""
     mine = or_(_is_fork_of(node), t.c.taker == node)
-    conn.execute(update(t).where(*_at(None, stream, seq), *_is_open, mine).values(resolved_us=to_us(now)))
+    conn.execute(update(t).where(*_at(None, stream, seq), *_OPEN, mine).values(resolved_us=to_us(now)))
 
 
 def _at(code: str | None, stream: Stream, seq: int) -> tuple[ColumnElement[bool], ...]:

@@ -49,6 +49,21 @@ class LateContract:
         assert sorted(texts(hub)) == ["here 0", "here 1", "shared", *(f"there {n}" for n in range(5))]
         all_sound(lab, hub, new)
 
+    def test_what_a_person_has_left_out_is_not_asked_about_again(self, lab: Lab) -> None:
+        hub, new = _replaced(lab, there=2)
+        (one,) = _undecided(hub)
+        with hub.engine.begin() as conn:
+            late.leave(conn, one, hub.clock())
+        copy = lab.made[-1]
+        with refused(PeerRevoked):
+            copy.exchange(hub)
+        assert _undecided(hub) == []
+        copy.record(HALL, draft(text="more"))
+        with refused(PeerRevoked):
+            copy.exchange(hub)
+        assert len(_undecided(hub)) == 1, "there is more of it"
+        assert new.exchange(hub).verified
+
     def test_where_nobody_records_any_more_it_waits_for_a_new_computer(self, lab: Lab) -> None:
         hub, new = _replaced(lab, there=1)
         _withdraw(hub, new)
