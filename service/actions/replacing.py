@@ -18,6 +18,7 @@ from service.domain import facts as f
 from service.domain.people import SYSTEM, Step
 from service.domain.refusals import NotFound, Refused
 from service.node import Node
+from service.store import codec
 from service.store.unit import Unit
 from sync import incidents, late, peers, replacing
 from sync.errors import AlreadyRecorded, SyncError, UnknownPeer
@@ -29,6 +30,7 @@ from sync.peers import Peer
 log = structlog.get_logger(__name__)
 
 REASON_MAX = 200
+LINES_SHOWN = 20
 SUCCEEDED = "由新电脑 {node} 接替"  # a record's words, as people at a hub write them
 
 
@@ -44,8 +46,17 @@ class LatePlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateLine:
+    """One of the late records: when it was written down, of which kind it is, and its title, where it has one."""
+
+    at: datetime
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LateRecord:
-    """Records of a withdrawn key that surfaced later: their place, how many, and when they were written down.
+    """Records of a withdrawn key that surfaced later: their place, how many, and the first of them.
 
     `taker`: somebody has let them count, and this computer takes them up at its next exchange.
     """
@@ -54,6 +65,7 @@ class LateRecord:
     events: int
     first_at: datetime
     last_at: datetime
+    lines: tuple[LateLine, ...]
     taker: str | None
 
 
@@ -132,9 +144,18 @@ def _place(incident: Incident) -> LatePlace:
 
 
 def _late_record(unit: Unit, incident: Incident, taker: str | None) -> LateRecord:
-    headers = [header for segment in incidents.evidence_of(unit.connection, incident) for header in segment.headers]
-    times = [from_us(decode_header(header).occurred_us) for header in headers]
-    return LateRecord(place=_place(incident), events=len(times), first_at=min(times), last_at=max(times), taker=taker)
+    segments = incidents.evidence_of(unit.connection, incident)
+    lines = [_line(raw, body) for one in segments for raw, body in zip(one.headers, one.bodies, strict=True)]
+    times = [line.at for line in lines]
+    return LateRecord(place=_place(incident), events=len(lines), first_at=min(times), last_at=max(times),
+                      lines=tuple(lines[:LINES_SHOWN]), taker=taker)  # fmt: skip
+
+
+def _line(raw: bytes, body: bytes | None) -> LateLine:
+    """What a person needs to recognise a record, of whatever version and however wrong it may be."""
+    header = decode_header(raw)
+    title = codec.fields(body).get("title")
+    return LateLine(at=from_us(header.occurred_us), kind=header.kind, title=title if isinstance(title, str) else "")
 
 
 def computer(unit: Unit, node: str) -> Peer:

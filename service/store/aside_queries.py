@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, func, select
 
 from service.domain import facts as f
@@ -115,11 +114,7 @@ def written(connection: Connection, ledger: Ledger, subject: str, event_id: str)
     """What the record says, as far as it says anything: its fields as they stand, empty when it is no object."""
     found = ledger.read_subjects(connection, [Subject(subject)]).get(Subject(subject), [])
     body = next((event.body for event in found if event.event_id == event_id), None)
-    try:
-        plain = msgspec.json.decode(body or b"{}")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}
-    return plain if isinstance(plain, dict) else {}
+    return codec.fields(body)
 
 
 def station_of(scope: str) -> str:

@@ -48,6 +48,15 @@ def decode(kind: str, version: int, body: bytes) -> f.Fact | None:
         raise unreadable(f"{kind} v{version}: {error}") from error
 
 
+def fields(body: bytes | None) -> dict[str, Any]:
+    """What a record says, as far as it says anything: its fields as they stand, empty when it is no object."""
+    try:
+        said = msgspec.json.decode(body or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 def plain(fact: f.Fact) -> upcasts.Plain:
     """The fact's fields as JSON gives them."""
     fields: upcasts.Plain = msgspec.json.decode(encode(fact))

@@ -60,7 +60,11 @@ def test_records_that_go_on_where_the_hub_stopped_are_taken_in_at_once(at_hub: A
     with pytest.raises(PeerRevoked):
         township.exchange()
     clerk = at_hub("clerk")
-    assert FOUND in clerk.get(PAGE).text
+    shown = clerk.get(PAGE).text
+    assert FOUND in shown
+    assert "登记</li>" not in shown, "what was registered is named"
+    assert "村口排水沟堵塞" in shown
+    assert "13812345678" not in shown
     done = clerk.send(PAGE, at=LATE, having="late_reason", decision="take", follow=True)
     assert "已处理" in done.text
     assert FOUND not in done.text
