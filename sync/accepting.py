@@ -108,7 +108,8 @@ class Accepter:
         if known is not None and known.revoked_after is not None:
             allowed = known.revoked_after.get(segment.epoch, 0)
             if segment.last > allowed:
-                raise OriginRevoked(node=segment.node, seq=allowed)
+                # Each late piece has a place of its own: one must not keep another from being kept.
+                raise OriginRevoked(node=segment.node, seq=max(allowed, segment.first - 1))
         return key
 
     def _is_our_own(self, segment: Segment, peer: Peer) -> bool:

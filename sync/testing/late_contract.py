@@ -97,6 +97,27 @@ class LateContract:
         assert new.exchange(hub).verified
         assert not {"there 0", "afterwards"} & set(texts(hub))
 
+    def test_what_a_stick_brought_does_not_keep_from_review_what_precedes_it(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        station.record(HALL, draft(text="0"))
+        station.exchange(hub)
+        made = station.record(HALL, *(draft(text=f"{n}") for n in range(1, 5)))
+        new = lab.node("new")
+        _succeed(hub, station, new)
+        sender = hub.peer(station)
+        with hub.engine.begin() as conn:
+            hub.ledger.accept(conn, packed(station, made[0].stream, 4, 5), sender)
+        with refused(PeerRevoked):
+            station.exchange(hub)
+        both = _undecided(hub)
+        assert [one.seq for one in both] == [3, 1]
+        assert [_take(hub, one) for one in both] == [Taken(taker=hub.peer(new)), Taken(stored=4)]
+        assert new.exchange(hub).verified
+        assert texts(hub) == texts(new) == [f"{n}" for n in range(5)]
+        with hub.engine.begin() as conn:
+            assert late.waiting(conn) == []
+        all_sound(lab, hub, new)
+
     def test_what_another_computer_took_up_is_not_stored_again_under_the_old_key(self, lab: Lab) -> None:
         """The old disk goes on where the hub stopped, after its records were taken up one place further on."""
         hub, station = lab.pair()

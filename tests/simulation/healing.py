@@ -54,7 +54,8 @@ def _standing(world: World, station: Member) -> object:
         heads = hub.replica.shared_heads(conn, peers.get_peer(conn, station.node))
         forks = len(incidents.forks_of(conn, station.node, 100)), len(incidents.handed_to(conn, station.node, 100))
         early = conn.execute(select(func.count()).where(ledger_held.c.node == station.node)).scalar()
-    return hub.ledger.digest(heads), forks, early
+        room = len(late.waiting(conn)) if station.revoked else 0  # an old computer tries again and again
+    return hub.ledger.digest(heads), forks, early, room
 
 
 def _found_equal(world: World, station: Member) -> bool:
