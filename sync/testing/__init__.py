@@ -12,6 +12,7 @@ from sync.testing.expecting import refused
 from sync.testing.late_contract import LateContract
 from sync.testing.ledger_contract import LedgerContract
 from sync.testing.nodes import Lab, LabNode, draft
+from sync.testing.peers_contract import PeersContract
 from sync.testing.snapshot_contract import HorizonContract, SnapshotContract
 from sync.testing.transports import FAULT_NAMES, Crash, DirectTransport, Faults, FaultyTransport
 
@@ -30,6 +31,7 @@ __all__ = [
     "LabNode",
     "LateContract",
     "LedgerContract",
+    "PeersContract",
     "SnapshotContract",
     "draft",
     "refused",
