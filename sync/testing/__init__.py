@@ -9,11 +9,12 @@ from sync.testing.early_contract import EarlyContract
 from sync.testing.epoch_contract import EpochContract
 from sync.testing.exchange_contract import ExchangeContract
 from sync.testing.expecting import refused
+from sync.testing.horizon_contract import HorizonContract
 from sync.testing.late_contract import LateContract
 from sync.testing.ledger_contract import LedgerContract
 from sync.testing.nodes import Lab, LabNode, draft
 from sync.testing.peers_contract import PeersContract
-from sync.testing.snapshot_contract import HorizonContract, SnapshotContract
+from sync.testing.snapshot_contract import SnapshotContract
 from sync.testing.transports import FAULT_NAMES, Crash, DirectTransport, Faults, FaultyTransport
 
 __all__ = [

@@ -6,7 +6,7 @@ from sync.errors import PeerBusy
 from sync.snapshots import Snapshots
 from sync.testing import HorizonContract, Lab, SnapshotContract, refused
 from sync.testing.exchange_contract import PUB, direct, heads
-from sync.testing.snapshot_contract import load_of, pair, statements
+from sync.testing.horizon_contract import load_of, pair, statements
 
 
 class TestOnSqlite(SnapshotContract):
