@@ -8,7 +8,7 @@ and has gone another way, is handed to a computer of the same place, which takes
 may sign for that place, and the old key signs nothing any more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -31,18 +31,21 @@ class Taken:
 
 
 def waiting(conn: Connection) -> list[Incident]:
-    """Late segments that have not found their place, oldest first; those with a `taker` were decided about."""
+    """Late segments that have not found their place, oldest first; those with a `taker` were decided about.
+
+    A taker whose key was withdrawn as well is none any more.
+    """
     withdrawn = {peer.node for peer in peers.all_peers(conn) if peer.revoked_after is not None}
     return [
-        one for one in incidents.unresolved(conn)
+        replace(one, taker=None) if one.taker in withdrawn else one
+        for one in incidents.unresolved(conn)
         if one.evidence and (one.code == OriginRevoked.code or _is_fork_of(one, withdrawn))
-    ]  # fmt: skip
+    ]
 
 
 def undecided(conn: Connection) -> list[Incident]:
-    """Those that wait for a person; once more when who was to take them up has been withdrawn as well."""
-    running = {peer.node for peer in peers.all_peers(conn) if peer.revoked_after is None}
-    return [one for one in waiting(conn) if one.taker not in running]
+    """Those that wait for a person."""
+    return [one for one in waiting(conn) if one.taker is None]
 
 
 def take(conn: Connection, ledger: Ledger, incident: Incident, now: datetime) -> Taken | None:

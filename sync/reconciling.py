@@ -183,9 +183,10 @@ def early_of(conn: Connection, node: str) -> list[Segment]:
 
 
 def part_with(conn: Connection, segment: Segment) -> None:
-    """It waits here no more."""
+    """It waits here no more. Another branch's piece with the same numbers stays."""
     place = (_H.node == segment.node, _H.epoch == segment.epoch, _H.scope == segment.scope)
-    conn.execute(delete(ledger_held).where(*place, _H.first == segment.first, _H.last == segment.last))
+    numbers = (_H.first == segment.first, _H.last == segment.last)
+    conn.execute(delete(ledger_held).where(*place, *numbers, _H.segment == encode_segment(segment)))
 
 
 def is_elsewhere(conn: Connection, segment: Segment) -> bool:

@@ -22,7 +22,7 @@ from service.store import codec
 from service.store.unit import Unit
 from sync import incidents, late, peers, replacing
 from sync.errors import AlreadyRecorded, SyncError, UnknownPeer
-from sync.events import decode_header, from_us
+from sync.events import Subject, decode_header, from_us
 from sync.exchange import Responder
 from sync.incidents import Incident
 from sync.peers import Peer
@@ -99,9 +99,7 @@ def _record_withdrawn(unit: Unit, peer: Peer, reason: str) -> None:
 def late_records(unit: Unit) -> list[LateRecord]:
     """What surfaced of withdrawn keys: first what waits for a decision, then what is on its way."""
     unit.actor.require(Step.JUDGE_RECORD)
-    undecided = {_place(one) for one in late.undecided(unit.connection)}
-    found = [_late_record(unit, one, one.taker if _place(one) not in undecided else None)
-             for one in late.waiting(unit.connection)]  # fmt: skip
+    found = [_late_record(unit, one) for one in late.waiting(unit.connection)]
     return sorted(found, key=lambda one: one.taker is not None)
 
 
@@ -131,6 +129,8 @@ def leave_late(unit: Unit, place: LatePlace, reason: str) -> None:
 
 def _undecided(unit: Unit, place: LatePlace) -> Incident:
     unit.actor.require(Step.JUDGE_RECORD)
+    # Of two people who decide at once, the second one sees what the first one did.
+    unit.node.ledger.lock_subjects(unit.connection, [Subject(f"withdrawal/{place.node}")])
     incident = next((one for one in late.undecided(unit.connection) if _place(one) == place), None)
     if incident is None:
         raise NotFound("record", f"{place.node} {place.seq}")
@@ -143,12 +143,12 @@ def _place(incident: Incident) -> LatePlace:
                      seq=incident.seq)  # fmt: skip
 
 
-def _late_record(unit: Unit, incident: Incident, taker: str | None) -> LateRecord:
+def _late_record(unit: Unit, incident: Incident) -> LateRecord:
     segments = incidents.evidence_of(unit.connection, incident)
     lines = [_line(raw, body) for one in segments for raw, body in zip(one.headers, one.bodies, strict=True)]
     times = [line.at for line in lines]
     return LateRecord(place=_place(incident), events=len(lines), first_at=min(times), last_at=max(times),
-                      lines=tuple(lines[:LINES_SHOWN]), taker=taker)  # fmt: skip
+                      lines=tuple(lines[:LINES_SHOWN]), taker=incident.taker)  # fmt: skip
 
 
 def _line(raw: bytes, body: bytes | None) -> LateLine:

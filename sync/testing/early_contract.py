@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 
+from sync import reconciling
 from sync.events import Scope, Stream
 from sync.limits import Limits
 from sync.peers import Peer
@@ -72,6 +73,22 @@ class EarlyContract:
         for _ in range(2):
             assert central.exchange(hub).verified
             assert _waiting(central) == 1
+
+    def test_parting_with_a_piece_leaves_another_branchs_piece_with_the_same_numbers(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        copy = lab.copy(station, "copy")
+        made, other = (
+            node.record(HALL, draft(text=node.name), draft(text=f"{node.name} 2")) for node in (station, copy)
+        )
+        assert _held_of(station, made[1].stream, 2, hub, hub.peer(station)) == 1
+        (foreign,) = packed(copy, other[1].stream, 2, 2).segments
+        (own,) = packed(station, made[1].stream, 2, 2).segments
+        with hub.engine.begin() as conn:
+            reconciling.part_with(conn, foreign)
+        assert _waiting(hub) == 1
+        with hub.engine.begin() as conn:
+            reconciling.part_with(conn, own)
+        assert _waiting(hub) == 0
 
     def test_our_own_records_are_taken_up_again_when_the_hub_has_lost_them_too(self, lab: Lab) -> None:
         hub, station = lab.pair()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -27,6 +28,13 @@ def new_computer(township: Township, folder: str, code: str) -> Node:
     assert enrolling.enrol(node, code) == "qd"
     syncing.announce_enrolled(township.hub)
     return node
+
+
+def image_of(node: Node, township: Township) -> Path:
+    """The whole disk, anchor and all: what is put back from it does not know that it is old."""
+    kept = backup(node, township.folder / "image")
+    shutil.copy(node.settings.data_dir / ANCHOR_FILE, kept)
+    return kept
 
 
 def withdrawals(node: Node) -> list[tuple[str, str, str]]:
@@ -94,8 +102,7 @@ def test_what_a_copied_disk_recorded_is_taken_up_by_the_new_computer(township: T
     old, hub = township.station("qd"), township.hub
     registered(old, "路灯不亮")
     exchanged(township, old)
-    kept = backup(old, township.folder / "image")
-    shutil.copy(old.settings.data_dir / ANCHOR_FILE, kept)
+    kept = image_of(old, township)
     registered(old, "水沟堵塞")
     exchanged(township, old)
     with hub.unit(ADMIN) as unit:
@@ -128,8 +135,7 @@ def test_what_a_copied_disk_recorded_is_taken_up_by_the_new_computer(township: T
 def test_what_does_not_fit_waits_until_the_station_has_a_computer_again(township: Township) -> None:
     old, hub = township.station("qd"), township.hub
     exchanged(township, old)
-    kept = backup(old, township.folder / "image")
-    shutil.copy(old.settings.data_dir / ANCHOR_FILE, kept)
+    kept = image_of(old, township)
     registered(old, "水沟堵塞")
     exchanged(township, old)
     with hub.unit(ADMIN) as unit:
