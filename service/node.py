@@ -113,8 +113,15 @@ class Node:
             unit = Unit(connection=connection, node=self, actor=actor, now=self.now(), town=self.town(connection))
             yield unit
             nudges = unit.finish()
+        if unit.has_emptied:
+            self.clear_erased()
         for name in sorted(nudges):
             self.jobs.request(name)
+
+    def clear_erased(self) -> None:
+        """Remove the files of erased content, after the commit that erased it: a file cannot be rolled back."""
+        with self.engine.begin() as connection:
+            self.blobs.clear_erased(connection)
 
     def town(self, connection: Connection) -> Town:
         """The town snapshot, loaded again only after master data changed."""

@@ -21,7 +21,11 @@ Answer = Callable[[Connection, Peer, Envelope], bytes]
 
 
 class BlobAnswers:
-    """Answers a peer about content. A peer gets what an event in its scopes refers to, and nothing else."""
+    """Answers a peer about content. A peer gets what an event in its scopes refers to, and nothing else.
+
+    Content vouches for itself, so it is taken from whoever has it: from a reader what our own disk has lost, and from a
+    withdrawn key, which gets nothing any more, what its records refer to.
+    """
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
@@ -32,7 +36,7 @@ class BlobAnswers:
 
     def wanted(self, conn: Connection, peer: Peer) -> bytes:
         """A digest of what is lacking here and could come from this peer; empty when nothing is."""
-        lacking = self._store.lacking(conn, peer.write_scopes)
+        lacking = self._store.lacking(conn, peer.shared_scopes)
         return sha256(b"".join(sorted(lacking))).digest()[:8] if lacking else b""
 
     def _blobs(self, conn: Connection, peer: Peer, envelope: Envelope) -> bytes:
@@ -40,10 +44,12 @@ class BlobAnswers:
         # In one order: two requests that lock the same rows must not wait for each other in a circle.
         offered = sorted(asked.offers, key=lambda offer: offer.digest)
         standings = [self._stand(conn, peer, offer) for offer in offered]
+        if peer.revoked_after is not None:
+            return wire.encode(wire.BlobsAnswer(standings=standings, offers=[], wants=[]))
         found = self._store.find_all(conn, [d for d in asked.wants if self._readable(conn, peer, d)])
         answer = wire.BlobsAnswer(
             standings=standings, offers=[offer_of(blob) for blob in found if blob.state in AT_HAND and blob.hashes],
-            wants=self._store.lacking(conn, peer.write_scopes)[: wire.BLOBS_AT_ONCE],
+            wants=self._store.lacking(conn, peer.shared_scopes)[: wire.BLOBS_AT_ONCE],
         )  # fmt: skip
         return wire.encode(answer)
 
@@ -69,7 +75,7 @@ class BlobAnswers:
     def _standing(self, conn: Connection, peer: Peer, digest: bytes, act: Callable[[], Blob]) -> wire.BlobStanding:
         """How the content stands here after this, or the code of why it is not taken."""
         try:
-            if not self._store.is_referred(conn, digest, peer.write_scopes):
+            if not self._store.is_referred(conn, digest, peer.shared_scopes):
                 raise BlobNotReferred
             return standing_of(act())
         except SyncError as error:

@@ -143,11 +143,13 @@ class BlobFiles:
             replace_file(path, vault.seal(b"", _KEY_CHECK_BOUND))  # an empty one would say that the key is lost
         self._key_noted = True
 
-    def remove(self, digest: bytes) -> None:
-        """Nothing of it is left, not even what was being written when the power failed."""
+    def remove(self, digest: bytes) -> bool:
+        """Nothing of it is left, not even what was being written when the power failed; whether anything was."""
         part = self.part(digest)
-        for path in (self.whole(digest), part, *part.parent.glob(f"{part.name}.*.new")):
+        lying = [path for path in (self.whole(digest), part, *part.parent.glob(f"{part.name}.*.new")) if path.exists()]
+        for path in lying:
             path.unlink(missing_ok=True)
+        return bool(lying)
 
     def _place(self, path: Path, digest: bytes) -> None:
         whole = self.whole(digest)

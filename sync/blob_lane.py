@@ -31,6 +31,8 @@ _STATES: Final = frozenset(state.value for state in BlobState)
 # Refusals that are for good: the peer's state is known and nothing is offered again.
 _FOR_GOOD: Final = {BlobErased.code: BlobState.ERASED.value, TooLarge.code: BlobState.REFUSED.value}
 
+_TROUBLE: Final = (SyncError, OSError, SQLAlchemyError)
+
 _M = TypeVar("_M", bound=wire._Message)
 
 
@@ -68,11 +70,27 @@ def carry(
     lane = _Lane(replica, store, peer, stated, ask, monotonic)
     try:
         return lane.report if lane.run() else None
-    except (SyncError, OSError, SQLAlchemyError) as error:
+    except _TROUBLE as error:
         lane.report.error = error
         return lane.report
     finally:
         lane.close()
+
+
+def leave_behind(replica: Replica, hub: Peer, ask: Ask, monotonic: Callable[[], float]) -> LaneReport | None:
+    """Hand over what lies here and the hub lacks, as a computer whose key was withdrawn: it is given nothing any more.
+
+    The hub takes what its records refer to, so what belongs to late records goes once a person has let them count.
+    None where nothing is outstanding; raises nothing, like `carry`.
+    """
+    if replica.blobs is None:
+        return None
+    lane = _Lane(replica, replica.blobs, hub, None, ask, monotonic)
+    try:
+        lane.hand_over()
+    except _TROUBLE as error:
+        lane.report.error = error
+    return lane.report if lane.said else None
 
 
 def is_due(conn: Connection, peer: str) -> bool:
@@ -82,12 +100,14 @@ def is_due(conn: Connection, peer: str) -> bool:
 
 
 class _Lane:
+    """`stated`: what the peer said when both were found equal; None where it says no such thing to us any more."""
+
     def __init__(
         self,
         replica: Replica,
         store: BlobStore,
         peer: Peer,
-        stated: wire.HelloAnswer,
+        stated: wire.HelloAnswer | None,
         ask: Ask,
         monotonic: Callable[[], float],
     ) -> None:
@@ -98,19 +118,25 @@ class _Lane:
         self._bytes_left = replica.limits.blob_lane_bytes
         self._tried: set[bytes] = set()
         self._looked = False
+        self.said = False  # whether the peer was asked anything
 
     def run(self) -> bool:
         """Whether there was anything to talk about."""
+        asked_for = self._stated is not None and bool(self._stated.blobs_wanted)
         with self._replica.engine.begin() as conn:
             lacking, at_hand = self._wishes(conn)
-            if not (lacking or at_hand or self._stated.blobs_wanted) or self._is_settled(conn):
+            if not (lacking or at_hand or asked_for) or self._is_settled(conn):
                 self._looked = _is_open(conn, self._peer.node)
                 return False
         self._looked = True
-        asked_for = bool(self._stated.blobs_wanted)
         while self._round(asked_for):
             asked_for = False
         return True
+
+    def hand_over(self) -> None:
+        """Send only, and remember nothing: such an exchange is rare, and a question each time is not too much."""
+        while self._round(peer_wants=False):
+            pass
 
     def close(self) -> None:
         """Remember where the lane stands. Losing this costs one request."""
@@ -131,10 +157,14 @@ class _Lane:
 
     def _wishes(self, conn: Connection) -> tuple[list[bytes], list[bytes]]:
         """Digests that we lack and the peer may have, and those at hand that the peer may lack."""
-        lacking = self._store.lacking(conn, self._peer.write_scopes)
-        return lacking, self._store.at_hand(conn, self._peer.read_scopes, self._peer.node)
+        store, peer = self._store, self._peer
+        if self._stated is None:
+            # Nor are we told when what was emptied there is wanted after all, because another record refers to it.
+            return [], store.at_hand(conn, peer.shared_scopes, peer.node, (BlobState.COMPLETE.value,))
+        return store.lacking(conn, peer.write_scopes), store.at_hand(conn, peer.shared_scopes, peer.node)
 
     def _wishes_digest(self, conn: Connection) -> bytes:
+        assert self._stated is not None  # who only hands over has no wishes to compare
         lacking, at_hand = self._wishes(conn)
         parts = (b"".join(sorted(lacking)), b"".join(sorted(at_hand)), self._stated.blobs_wanted)
         mark = self._stated.blobs_mark.to_bytes(8, "big")
@@ -155,6 +185,7 @@ class _Lane:
             offers = [offer_of(blob) for blob in self._store.find_all(conn, at_hand) if blob.hashes]
         if not (lacking or offers or peer_wants):
             return False
+        self.said = True
         answer = self._ask("blobs", wire.Blobs(offers=offers, wants=lacking), wire.BlobsAnswer)
         self._tried.update(lacking, at_hand)
         before = self.report.sent + self.report.received
@@ -230,6 +261,8 @@ class _Lane:
         """What we lack of one piece of content, as far as it lies there."""
         blob = self._learned(offer)
         theirs = wire.load_chunks(offer.chunks)
+        if blob is not None and len(theirs) == blob.chunk_count:
+            self._note(wire.BlobStanding(digest=offer.digest, state=BlobState.COMPLETE.value, chunks=offer.chunks))
         for number in [n for n in blob.missing if n in theirs] if blob else ():
             with self._replica.engine.begin() as conn:
                 if self._stops(conn):
@@ -265,8 +298,12 @@ class _Lane:
         """Whether it is time to leave: the budget is spent, or a record waits to be sent."""
         if not self.report.more:
             spent = self._bytes_left <= 0 or self._monotonic() >= self._ends_at
-            self.report.more = spent or acknowledged.unsent(conn, self._replica.identity, self._peer).count > 0
+            self.report.more = spent or self._has_record_to_send(conn)
         return self.report.more
+
+    def _has_record_to_send(self, conn: Connection) -> bool:
+        # What a withdrawn key signed was handed over before, and is never stated as received.
+        return self._stated is not None and acknowledged.unsent(conn, self._replica.identity, self._peer).count > 0
 
     def _failed(self, error: SyncError) -> None:
         """One piece of content stops, the others go on."""

@@ -47,6 +47,8 @@ LACKING: Final = (BlobState.REFERENCED.value, BlobState.PARTIAL.value)
 # How content stands at a peer that had more of it before: it comes anew, and the page says why its progress went back.
 AGAIN: Final = "again"
 AT_HAND: Final = (BlobState.PARTIAL.value, BlobState.COMPLETE.value)
+# Stated by a peer: nothing more of it is to be sent there.
+SETTLED: Final = (BlobState.COMPLETE.value, BlobState.ERASED.value, BlobState.REFUSED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +162,11 @@ class BlobStore:
         conn.execute(statement, {"digest": digest, "scope": scope})
 
     def erase(self, conn: Connection, digest: bytes) -> None:
-        """Remove the content and never take it again, whoever sends it. May be said of content that is not here.
+        """Let the content go and never take it again, whoever sends it. May be said of content that is not here.
 
         Who erases the event that refers to it must say this, too: afterwards nobody can tell what it referred to.
-        Scopes that referred to it stay noted: their peers are told that it was erased, and stop sending.
+        Scopes that referred to it stay noted: their peers are told that it was erased, and stop sending. It is served
+        no more from the commit on; then `clear_erased` removes the file, for a transaction that fails must find it.
         """
         if self._locked(conn, digest) is None:
             self._insert(conn, digest, 0, "", BlobState.ERASED)
@@ -171,7 +174,14 @@ class BlobStore:
         conn.execute(update(t).where(t.c.digest == digest).values(values))
         conn.execute(delete(blob_chunks).where(blob_chunks.c.digest == digest))
         conn.execute(delete(blob_holders).where(blob_holders.c.digest == digest))
-        self.files.remove(digest)
+
+    def clear_erased(self, conn: Connection) -> int:
+        """Remove the files of what was erased: in a transaction of its own after that of `erase`. How many there were.
+
+        Where the process ends in between, the next sweep does it.
+        """
+        query = select(t.c.digest).where(t.c.state == BlobState.ERASED.value).order_by(t.c.digest).with_for_update()
+        return sum(self.files.remove(bytes(digest)) for digest in conn.execute(query).scalars())
 
     def unrefer(self, conn: Connection, scope: Scope, digest: bytes) -> None:
         """No event in this scope refers to this content any more; its peers may not have it any longer."""
@@ -226,12 +236,14 @@ class BlobStore:
         """Digests of content that events in these scopes refer to and that is not all here; small ones first."""
         return self._in_state(conn, LACKING, scopes)
 
-    def at_hand(self, conn: Connection, scopes: tuple[Scope, ...], settled_at: str) -> list[bytes]:
-        """Content in these scopes that is here, at least in part, and that this peer has not stated to hold or to
-        refuse for good; small ones first.
+    def at_hand(
+        self, conn: Connection, scopes: tuple[Scope, ...], peer: str, settled: Collection[str] = SETTLED
+    ) -> list[bytes]:
+        """Content in these scopes that is here, at least in part, and of which this peer has stated none of the
+        `settled` states; small ones first.
         """
         held = select(blob_holders.c.digest).where(
-            blob_holders.c.peer == settled_at, blob_holders.c.state.not_in((*LACKING, AGAIN))
+            blob_holders.c.peer == peer, blob_holders.c.state.in_(tuple(settled))
         )
         return self._in_state(conn, AT_HAND, scopes, t.c.digest.not_in(held))
 

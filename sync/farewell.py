@@ -2,10 +2,13 @@
 
 It is served nothing any more, so the hub's branch of its streams does not come to it. It compares its own streams with
 the hub's number by number (`probe`) and pushes what lies beyond the last common one. The hub refuses that and keeps it,
-and a person decides (`late`).
+and a person decides (`late`). Photos and scans follow their records: the hub takes what those refer to that it holds.
 """
 
-from sync import acknowledged
+from collections.abc import Callable
+
+from sync import acknowledged, blob_lane
+from sync.asking import Asker, ExchangeReport
 from sync.errors import LinkError, SyncError
 from sync.events import Stream
 from sync.forks import Forks
@@ -13,8 +16,13 @@ from sync.peers import Peer
 from sync.replica import Replica
 
 
-def leave_behind(replica: Replica, hub: Peer, forks: Forks) -> None:
-    """Hand over what the hub may lack of our own streams. Raises `LinkError`; what it refuses to keep stays here."""
+def leave_behind(
+    replica: Replica, hub: Peer, forks: Forks, asker: Asker, report: ExchangeReport, monotonic: Callable[[], float]
+) -> None:
+    """Hand over what the hub may lack of our own streams, and of what is attached to records.
+
+    Raises `LinkError`; what the hub refuses to keep stays here.
+    """
     for stream in _unknown(replica, hub):
         try:
             forks.hand_over(stream, forks.fork_point(stream))
@@ -22,6 +30,7 @@ def leave_behind(replica: Replica, hub: Peer, forks: Forks) -> None:
             raise
         except SyncError:
             continue
+    report.blobs = blob_lane.leave_behind(replica, hub, asker.plainly, monotonic)
 
 
 def _unknown(replica: Replica, hub: Peer) -> list[Stream]:

@@ -36,7 +36,7 @@ from sync.wire import Envelope
 _CHUNK_BYTES: Final = 256 * 1024
 _ENVELOPE_BYTES: Final = 4096
 # A replaced computer gets nothing any more, but what it never sent must not be lost: it may say, compare, hand over.
-_ALSO_REVOKED: Final = frozenset({"hello", "probe", "push"})
+_ALSO_REVOKED: Final = frozenset({"hello", "probe", "push", "blobs", "chunk-put"})
 
 
 class Readable(Protocol):

@@ -160,6 +160,7 @@ def _empty_content(unit: Unit, content: str, opinion: str, scope: Scope) -> bool
     standing = erased.standing_scopes(connection, content, opinion, scope)
     if not standing:
         blobs.erase(connection, digest)
+        unit.has_emptied = True
         blobs.refer(connection, scope, digest, 0, "")
     elif scope not in standing:
         blobs.unrefer(connection, scope, digest)

@@ -49,7 +49,7 @@ class _Batch:
     taken: list[Subject] = field(default_factory=list)
     alone: dict[Subject, int] = field(default_factory=dict)  # and how often that ended a process
     aside: list[Subject] = field(default_factory=list)
-    again: bool = False  # an erasure may have marked subjects anew
+    again: bool = False  # an erasure was carried out: subjects may be marked anew, files may have to go
 
 
 def sweep(node: Node) -> Folded:
@@ -81,8 +81,10 @@ def _fold_batch(node: Node) -> _Batch:
     except Exception as error:  # noqa: BLE001  one bad subject: found and set aside one by one, below
         log.warning("projection.batch_failed", reason=type(error).__name__)
         with guarding.marked(node, take) as (connection, together):
-            batch.aside = [subject for subject in together if not _fold_one(node, connection, subject)]
+            batch.aside = [subject for subject in together if not _fold_one(node, connection, subject, batch)]
     _fold_suspects(node, batch)
+    if batch.again:
+        node.clear_erased()
     _nudge_coverage(node, batch.taken)
     return batch
 
@@ -95,7 +97,7 @@ def _fold_suspects(node: Node, batch: _Batch) -> None:
             batch.aside.append(subject)
             continue
         with guarding.marked(node, partial(node.ledger.take_these, subjects=[subject])) as (connection, taken):
-            batch.aside += [one for one in taken if not _fold_one(node, connection, one)]
+            batch.aside += [one for one in taken if not _fold_one(node, connection, one, batch)]
     if batch.alone:
         with node.engine.begin() as connection:
             node.ledger.forget_foldings(connection)
@@ -119,11 +121,11 @@ def _nudge_coverage(node: Node, folded: list[Subject]) -> None:
         node.jobs.request(jobs.COVERAGE)
 
 
-def _fold_one(node: Node, connection: Connection, subject: Subject) -> bool:
+def _fold_one(node: Node, connection: Connection, subject: Subject, batch: _Batch) -> bool:
     def fold(subjects: list[Subject]) -> None:
         _fold(node, connection, subjects)
         node.ledger.clear_pending(connection, subjects)
-        erasing.follow(node, connection, subjects)
+        batch.again |= erasing.follow(node, connection, subjects)
 
     return setting_aside.or_set_aside(node, connection, subject, fold)
 

@@ -45,6 +45,7 @@ class Unit:
     actor: Actor
     now: datetime
     town: Town
+    has_emptied: bool = False  # attached content was erased: its files go after the commit
     _touched: dict[Subject, None] = field(default_factory=dict)
     _issued: dict[str, int] = field(default_factory=dict)
     _nudges: set[str] = field(default_factory=set)

@@ -239,8 +239,7 @@ class _Import:
             files = [(one, file) for one in announced for file in one.manifest.files if not holds(conn, file)]
             contents = [
                 (one, file)
-                for one in announced for file in one.manifest.contents
-                if one.peer.revoked_after is None and not has_all(conn, self._replica, file)
+                for one in announced for file in one.manifest.contents if not has_all(conn, self._replica, file)
             ]  # fmt: skip
         total = self._report.files
         done = total - len(files) - len(contents)

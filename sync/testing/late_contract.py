@@ -1,13 +1,20 @@
 """What surfaces from the disk of a computer whose key was withdrawn, and has gone another way than the hub's copy."""
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
-from sync import enrolment, epochs, late, peers, replacing
+from sync import enrolment, epochs, late, peers, replacing, wire
+from sync.asking import Asker, ExchangeReport
+from sync.blobs import BlobState
 from sync.errors import BadSignature, ForkFound, OriginRevoked, PeerRevoked
 from sync.events import Scope
+from sync.exchange import exchange
 from sync.incidents import Incident
 from sync.late import Taken
+from sync.limits import CHUNK_BYTES, Limits
 from sync.testing.epoch_contract import all_sound, texts
+from sync.testing.exchange_contract import Tapped
 from sync.testing.expecting import refused
 from sync.testing.ledger_contract import packed
 from sync.testing.nodes import Lab, LabNode, draft
@@ -15,6 +22,7 @@ from sync.testing.transports import DirectTransport
 
 HALL: Final = Scope("t/s/a")
 PUB: Final = Scope("t/pub")
+PHOTO: Final = bytes(2 * CHUNK_BYTES + 77)
 
 
 class LateContract:
@@ -154,6 +162,55 @@ class LateContract:
         assert new.exchange(hub).verified
         assert texts(hub) == texts(new) == ["2"]
 
+    def test_the_photo_of_a_late_record_follows_once_a_person_lets_the_record_count(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        new = lab.node("new")
+        _succeed(hub, station, new)
+        photo = station.attach(HALL, PHOTO)
+        station.record(HALL, draft(text="late"))
+        _comes_back(station, hub)
+        with hub.engine.begin() as conn:
+            assert hub.blobs.find(conn, photo) is None, "nothing that counts refers to it yet"
+        (one,) = _undecided(hub)
+        assert _take(hub, one) == Taken(stored=1)
+        hub.refer(HALL, photo, len(PHOTO))
+        _comes_back(station, hub)
+        assert hub.blob(photo).state is BlobState.COMPLETE
+        new.exchange(hub)
+        new.refer(HALL, photo, len(PHOTO))
+        new.exchange(hub)
+        assert new.blob(photo).state is BlobState.COMPLETE
+
+    def test_a_photo_that_was_still_on_its_way_when_the_key_was_withdrawn_goes_on_where_it_stood(
+        self, lab: Lab
+    ) -> None:
+        hub, station = lab.pair()
+        photo = station.attach(HALL, PHOTO)
+        station.record(HALL, draft())
+        station.exchange(hub)
+        hub.refer(HALL, photo, len(PHOTO))
+        slow = replace(station.replica, limits=Limits(blob_lane_bytes=CHUNK_BYTES))
+        exchange(slow, station.peer(hub), DirectTransport(hub.responder))
+        assert hub.blob(photo).chunks == {0}
+        _succeed(hub, station, lab.node("new"))
+        station.record(HALL, draft(text="late"))
+        line = _comes_back(station, hub)
+        assert line.verbs.count("chunk-put") == 2
+        assert hub.blob(photo).state is BlobState.COMPLETE
+        assert "blobs" not in _comes_back(station, hub).verbs, "nothing is outstanding"
+
+    def test_a_withdrawn_key_is_given_no_content_and_not_told_what_is_lacking(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        paper, lacking = hub.attach(PUB, PHOTO), bytes(range(32))
+        hub.refer(HALL, lacking, 5)
+        station.refer(PUB, paper, len(PHOTO))
+        _withdraw(hub, station)
+        asker = Asker(station.replica, station.peer(hub), DirectTransport(hub.responder), ExchangeReport())
+        answer = asker.plainly("blobs", wire.Blobs(offers=[], wants=[paper]), wire.BlobsAnswer)
+        assert (answer.offers, answer.wants) == ([], [])
+        with refused(PeerRevoked):
+            asker.plainly("chunk-get", wire.ChunkGet(digest=paper, number=0), wire.ChunkGetAnswer)
+
     def test_nobody_but_the_hub_hands_on_what_another_signed_and_only_where_we_write(self, lab: Lab) -> None:
         hub, station = lab.pair()
         stranger = lab.node("stranger")
@@ -185,6 +242,14 @@ def _replaced(lab: Lab, there: int) -> tuple[LabNode, LabNode]:
     with refused(PeerRevoked):
         copy.exchange(hub)
     return hub, new
+
+
+def _comes_back(old: LabNode, hub: LabNode) -> Tapped:
+    """The old computer is started once more and tries to exchange; what went over the line."""
+    line = Tapped(DirectTransport(hub.responder))
+    with suppress(PeerRevoked):  # it is told so only when nothing of its own is left to say
+        old.exchange(hub, line)
+    return line
 
 
 def _succeed(hub: LabNode, old: LabNode, new: LabNode) -> None:

@@ -76,6 +76,13 @@ class LabNode:
             self.blobs.refer(conn, Scope(scope), digest, len(content), "image/jpeg")
         return digest
 
+    def erase(self, digest: bytes) -> None:
+        """Let content go, and then its file."""
+        with self.engine.begin() as conn:
+            self.blobs.erase(conn, digest)
+        with self.engine.begin() as conn:
+            self.blobs.clear_erased(conn)
+
     def refer(self, scope: str, digest: bytes, size: int) -> None:
         """What the application does when it reads an event that refers to content."""
         with self.engine.begin() as conn:

@@ -5,12 +5,14 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import delete
 
-from service.actions import attaching, projecting
+from service.actions import attaching, erasing, projecting
 from service.actions.attaching import FILES_MAX, attach
 from service.documents.uploads import Upload
 from service.domain import facts as f
 from service.domain.opinions import State
+from service.domain.people import Reporter
 from service.domain.refusals import Invalid, NotAllowed, WrongState
+from service.store.unit import Unit
 from sync.blobs import BlobState
 from sync.events import Scope
 from sync.tables import blob_scopes
@@ -18,6 +20,10 @@ from tests.actions.township import PEOPLE, TOWN, Township
 
 PICTURE = Upload(content=b"as cleaned", media_type="image/jpeg", name="水沟.jpg")
 DIGEST = sha256(PICTURE.content).digest()
+
+
+class Interrupted(Exception):
+    """Something goes wrong before the commit."""
 
 
 def numbered(number: int) -> Upload:
@@ -105,6 +111,24 @@ def test_erased_content_cannot_be_attached_again(town: Township) -> None:
     with pytest.raises(Invalid) as caught:
         town.do("liaison", attach, town.register(), PICTURE)
     assert caught.value.code == "file_erased"
+
+
+def test_an_erasure_that_fails_halfway_leaves_the_picture_with_the_facts(any_town: Township) -> None:
+    town = any_town
+    key = town.register(reporter=Reporter(name="王小明"), notice_read=True)
+    town.do("liaison", attach, key, PICTURE)
+
+    def erase_and_fail(unit: Unit) -> None:
+        erasing.erase_reporter(unit, key, "本人要求")
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        town.do("chief", erase_and_fail)
+    assert town.opinion(key).attachments
+    with town.node.reading() as connection:
+        assert town.node.blobs.read(connection, DIGEST) == PICTURE.content
+    town.do("chief", erasing.erase_reporter, key, "本人要求")
+    assert list(town.node.blobs.files.names()) == []
 
 
 def test_a_rebuild_knows_again_which_scopes_refer_to_a_picture(town: Township) -> None:

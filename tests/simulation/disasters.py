@@ -1,11 +1,14 @@
 """Disks that are put back or copied, at a station or at the hub, and computers that are replaced."""
 
 from sync.enrolment import enrol, issue_code
-from tests.simulation.members import Member
+from sync.errors import SyncError
+from sync.testing import Crash
+from tests.simulation.members import CONTENTS, Member
 from tests.simulation.world import PUB, World
 
 # As long as stations share a key with a copy, every exchange may open an epoch; few backups show as much as many.
 _BACKUPS_MAX = 4
+_TRIES = 8
 _MACHINES = ("one and the same", "another one")
 
 
@@ -19,7 +22,8 @@ def restore(world: World, member: Member) -> None:
     """The disk is put back to any earlier state, with its anchor or without; the process starts again."""
     if not member.backups:
         return
-    member.put_back(world.random.choice(member.backups), with_anchor=world.random.random() < 0.5)
+    backup, with_anchor = world.random.choice(member.backups), world.random.random() < 0.5
+    member.put_back(backup, with_anchor=with_anchor, contents=world.random.choice(CONTENTS))
     world.start(member)
     world.doubt_levels(member)
     world.journal.counts["restored hub" if member in world.hubs else "restored station"] += 1
@@ -78,12 +82,26 @@ def replace(world: World, old: Member) -> None:
 
 def enrol_successor(world: World, new: Member, old: Member) -> None:
     """By a code that somebody reads out; the old computer's key is withdrawn with it."""
-    with world.in_peace():
-        with world.hub.replica.engine.begin() as conn:
-            code = issue_code(
-                conn, name=new.name, read_scopes=(PUB, old.scope), write_scopes=(old.scope,), now=world.hub.clock(),
-                successor_of=old.node, random_bytes=world.random.randbytes,
-            )  # fmt: skip
-        enrol(new.replica, world.good_line(world.hub), code)
+    with world.in_peace(), world.hub.replica.engine.begin() as conn:
+        code = issue_code(
+            conn, name=new.name, read_scopes=(PUB, old.scope), write_scopes=(old.scope,), now=world.hub.clock(),
+            successor_of=old.node, random_bytes=world.random.randbytes,
+        )  # fmt: skip
+    if not any(_is_let_in(world, new, code) for _ in range(_TRIES)):
+        with world.in_peace():
+            enrol(new.replica, world.good_line(world.hub), code)
     for member in world.stations:
         member.revoked |= member.node == old.node
+
+
+def _is_let_in(world: World, new: Member, code: str) -> bool:
+    """One try over the bad line. Who types the code again after any failure is let in once."""
+    try:
+        enrol(new.replica, world.bad_line(world.hub, new), code)
+    except SyncError as error:
+        world.journal.line(f"    {new.name} is not let in: {error.code}")
+        return False
+    except Crash:
+        world.revive(new)
+        return False
+    return True

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, rmtree
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
@@ -36,7 +36,7 @@ def scratch() -> str:
 def fresh(file: Path) -> None:
     """An empty database of a node, in place of whatever lies there."""
     for old in file.parent.iterdir():
-        old.unlink()
+        rmtree(old) if old.is_dir() else old.unlink()
     file.write_bytes(_prepared())
 
 
@@ -143,7 +143,7 @@ def _place() -> str | None:
 
 
 # What the application around the library does in transactions of its own; `members.py` and `world.py` play it.
-APPLICATION = frozenset({"record", "erase", "fold", "examine"})
+APPLICATION = frozenset({"record", "erase", "fold", "examine", "attach", "tidy", "clear"})
 
 
 def commit_places() -> list[str]:

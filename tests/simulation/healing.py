@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sync import incidents, late, peers
 from sync.errors import PeerRevoked, SyncError
 from sync.tables import ledger_held
-from tests.simulation import disasters, sticks
+from tests.simulation import contents, disasters, sticks
 from tests.simulation.members import Member
 from tests.simulation.world import Violation, World
 
@@ -25,6 +25,8 @@ def heal(world: World) -> None:
     at_rest: dict[str, object] = {}
     for _ in range(ROUNDS_MAX):
         moved = _bring_what_lacks(world)
+        if world.attaching:
+            _read_and_tidy(world)
         for station in world.stations:
             moved |= _moves(world, station, at_rest)
         moved |= _decide_late_work(world)
@@ -42,7 +44,8 @@ def _moves(world: World, station: Member, at_rest: dict[str, object]) -> bool:
     if station.name in at_rest and at_rest[station.name] == _standing(world, station):
         return False
     at_rest.pop(station.name, None)
-    if _found_equal(world, station):
+    before = contents.outstanding(world, station) if world.attaching else None
+    if _found_equal(world, station) and before == (contents.outstanding(world, station) if world.attaching else None):
         at_rest[station.name] = _standing(world, station)
     return True
 
@@ -55,7 +58,8 @@ def _standing(world: World, station: Member) -> object:
         forks = len(incidents.forks_of(conn, station.node, 100)), len(incidents.handed_to(conn, station.node, 100))
         early = conn.execute(select(func.count()).where(ledger_held.c.node == station.node)).scalar()
         room = len(late.waiting(conn)) if station.revoked else 0  # an old computer tries again and again
-    return hub.ledger.digest(heads), forks, early, room
+    attached = contents.outstanding(world, station) if world.attaching else None
+    return hub.ledger.digest(heads), forks, early, room, attached
 
 
 def _found_equal(world: World, station: Member) -> bool:
@@ -70,6 +74,9 @@ def _found_equal(world: World, station: Member) -> bool:
     except SyncError as error:
         raise Violation(f"{station.name} cannot exchange over a good line: {error!r}") from error
     world.check_levels(station)
+    lane = getattr(report, "blobs", None)
+    if lane is not None and lane.error is not None:
+        raise Violation(f"{station.name} cannot carry content over a good line: {lane.error!r}")
     return bool(getattr(report, "verified", False))
 
 
@@ -95,6 +102,14 @@ def _decide_late_work(world: World) -> bool:
 def _late_work_waits(world: World) -> bool:
     with world.hub.replica.engine.begin() as conn:
         return bool(late.undecided(conn))
+
+
+def _read_and_tidy(world: World) -> None:
+    """What came is folded, so that what it refers to is wanted."""
+    for member in world.members:
+        _fold_everything(world, member)
+        contents.tidy(world, member)
+        _fold_everything(world, member)
 
 
 def _fold_everything(world: World, member: Member) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, update
 
 from sync import bulk, exchange, peers, pending, reconciling, streams, wire
 from sync.accepting import Accepted, Accepter
+from sync.blobs import BlobState, BlobStore
 from sync.bundle import Bundle, Segment
 from sync.errors import SyncError
 from sync.events import Event, EventDraft, Scope, Stream
@@ -155,6 +156,26 @@ def with_accepter(accepter: type[Accepter]) -> type[Ledger]:
     return Flawed
 
 
+# --- attached content --------------------------------------------------------------------------------------------
+
+
+class BelievesItHasArrived(BlobStore):
+    """What was sent counts as received: the rest of it is never sent."""
+
+    def note_holder(self, conn: Connection, peer: str, digest: bytes, state: str, chunks: int) -> None:
+        super().note_holder(conn, peer, digest, BlobState.COMPLETE.value, chunks)
+
+
+class LeavesTheFile(BlobStore):
+    """Erased in the database, and still on the disk."""
+
+    def clear_erased(self, conn: Connection) -> int:
+        return 0
+
+    def _remove_stray(self, *args: Any) -> bool:
+        return False
+
+
 # --- the recording half ----------------------------------------------------------------------------------------
 
 
@@ -196,6 +217,8 @@ PLANTED: dict[str, Parts] = {
     "own branch thrown away": Parts(ledger=with_accepter(ThrowsItsBranchAway)),
     "pending not marked": Parts(ledger=with_accepter(MarksNothing)),
     "unique key missing": Parts(ledger=ForgetsKeys),
+    "content believed to have arrived": Parts(store=BelievesItHasArrived),
+    "erased file left on the disk": Parts(store=LeavesTheFile),
     "sweep clears too much": Parts(ledger=ClearsWhatItDidNotFold),
     "verified without looking": Parts(exchange=verified_without_looking),
 }

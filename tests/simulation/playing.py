@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.simulation import disasters, disks, invariants, sticks
+from tests.simulation import contents, disasters, disks, invariants, sticks
 from tests.simulation.healing import heal
 from tests.simulation.members import Parts
 from tests.simulation.world import World
@@ -35,7 +35,8 @@ class Played:
 
 
 def play(seed: int, parts: Parts | None = None) -> Played:
-    """Every other seed has disasters, every fourth of these together with computers that are replaced.
+    """Every other seed has disasters, every fourth of these together with computers that are replaced; every third has
+    attached content.
 
     What is not an invariant but an error of the program counts as a failure, too.
     """
@@ -43,7 +44,8 @@ def play(seed: int, parts: Parts | None = None) -> Played:
         with_disasters = seed % 2 == 0
         replacing = not with_disasters or seed % 8 == 6
         world = World(
-            seed, Path(folder), parts, disasters=DISASTERS if with_disasters else 0.0, replacing=replacing
+            seed, Path(folder), parts, disasters=DISASTERS if with_disasters else 0.0, replacing=replacing,
+            attaching=seed % 3 == 0,
         )  # fmt: skip
         failure = None
         steps = STEPS_WITH_DISASTERS if with_disasters else STEPS
@@ -52,6 +54,8 @@ def play(seed: int, parts: Parts | None = None) -> Played:
                 step(world, number)
             heal(world)
             invariants.check(world)
+            if world.attaching:
+                contents.check(world)
         except Exception as error:  # noqa: BLE001 - a broken library fails in every way there is
             failure = f"{type(error).__name__}: {error}"
         finally:
@@ -76,6 +80,10 @@ def step(world: World, number: int) -> None:
     chance = random.randrange(18 if world.disasters else 14)
     world.journal.line(f"{number} {member.name} {chance}")
     match chance:
+        case 0 | 1 if world.attaching:
+            contents.attach(world, member)
+        case 2 if world.attaching and random.random() < 0.3:
+            contents.tidy(world, member)
         case 0 | 1 | 2 | 3:
             world.record(member)
         case 4:

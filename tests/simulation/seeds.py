@@ -17,8 +17,9 @@ DISASTERS: Final = frozenset({
 # parts; or hit in one or two of a hundred seeds. Of the two hundred here they are not demanded: the contracts of epochs
 # and snapshots end exchanges at these commits, and ten thousand seeds hit most of them (docs/measurements.md).
 _RARELY: Final = (
-    "forks.", "answer branch", "answer probe", "application examine", "exchange._first_refusal", "farewell.",
-    "greeting.say", "loading.", "stick.reading._try", "stick.writing._kept", "stick.writing._put_part",
+    "forks.", "answer branch", "answer chunk", "answer probe", "application examine", "blob_lane._",
+    "exchange._first_refusal", "farewell.", "greeting.say", "loading.", "stick.contents.", "stick.reading._try",
+    "stick.writing._kept", "stick.writing._part", "stick.writing._put_part",
 )  # fmt: skip
 
 

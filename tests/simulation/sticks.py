@@ -86,6 +86,7 @@ def _pulled_out(world: World) -> Write:
         if not world.calm and world.random.random() < 0.03:
             world.journal.fault("stick pulled out")
             raise OSError(5, "the stick is gone")
+        world.written[path] = next(world.turns)
         write_whole(path, data)
 
     return write
@@ -95,13 +96,14 @@ def _harm(world: World, stick: Path) -> None:
     """What happens to sticks in pockets: files cut, changed, deleted."""
     if world.random.random() > 0.2:
         return
-    # By size, since an encrypted file never has the same name twice; equal sizes are equally good.
-    files = sorted((path for path in stick.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    # In the order of writing, since an encrypted file never has the same name twice.
+    files = sorted((path for path in stick.rglob("*") if path.is_file()), key=lambda path: world.written.get(path, -1))
     if not files:
         return
     path = world.random.choice(files)
     data = path.read_bytes()
-    fault, place = world.random.choice(("cut", "changed", "deleted")), world.random.randrange(len(data) or 1)
+    # As a share, since an encrypted file is never of the same length twice: one draw, whatever the length.
+    fault, place = world.random.choice(("cut", "changed", "deleted")), int(world.random.random() * len(data))
     world.journal.fault(f"stick file {fault}")
     match fault:
         case "cut":

@@ -8,8 +8,8 @@ import pytest
 
 from tests.simulation.playing import play
 
-# With and without disasters.
-SEEDS = (3, 4)
+# Without and with disasters; attached content in the first and the last.
+SEEDS = (3, 4, 6)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -23,7 +24,8 @@ from sync.identity import Identity
 from sync.peers import Peer
 from sync.testing import Crash, DirectTransport, Faults, FaultyTransport, FixedClock, draft
 from sync.transport import Transport
-from tests.simulation import disks
+from tests.simulation import attaching, disks
+from tests.simulation.attaching import ERASURE
 from tests.simulation.journal import Journal
 from tests.simulation.members import Member, Parts
 
@@ -31,9 +33,8 @@ PUB: Final = Scope("t/pub")
 NEWS: Final = Scope("t/pub/news")
 HUB_ONLY: Final = Scope("t/hub")
 STATIONS: Final = Scope("t/s")
-ERASURE: Final = "erased"
 
-_BEGINNING: Final = datetime(2026, 3, 2, 8, tzinfo=UTC)
+BEGINNING: Final = datetime(2026, 3, 2, 8, tzinfo=UTC)
 # Any commit may be the last one of its process; at the points that a seed has picked, the first one is.
 _CRASH_SHARE: Final = 0.002
 _PICKED: Final = 8
@@ -56,8 +57,8 @@ class Bundled:
 class World:
     """Built from a seed; `playing.py` runs it. `disasters` is the share of chances taken to put back or copy a disk.
 
-    `replacing`: computers are replaced. With disasters as well, the hub's own disk is spared: what its people would
-    have to do once more after losing it (codes, withdrawals) is not played.
+    `attaching`: events have photos and scans. `replacing`: computers are replaced. With disasters as well, the hub's
+    own disk is spared: what its people would have to do once more after losing it (codes, withdrawals) is not played.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class World:
         stations: int = 3,
         disasters: float = 0.0,
         replacing: bool = True,
+        attaching: bool = False,
     ) -> None:
         self.random = Random(seed)
         self.folder = folder
@@ -77,6 +79,7 @@ class World:
         self.journal = Journal()
         self.disasters = disasters
         self.replacing = replacing
+        self.attaching = attaching
         self.hub_suffers = disasters > 0 and not replacing
         self.calm = False  # from now on nothing goes wrong any more
         self.elapsed = timedelta()
@@ -86,14 +89,24 @@ class World:
         self.uncertain: set[str] = set()
         self.wished: set[str] = set()  # events whose body somebody asked to be emptied, on whatever disk
         self.surviving: dict[str, bytes | None] = {}  # what lay on any disk when the lines began to work
+        self.places_of_content: dict[bytes, set[Scope]] = {}
         self.carried: list[Bundled] = []
+        self.turns = count()
+        self.written: dict[Path, int] = {}  # files on sticks: whose turn it was
         self.gone: list[Member] = []  # switched off for good, disk and all
         self._serving = ""
-        self._picked = set(self.random.sample(sorted(crash_points()), _PICKED))
+        self._picked = self._pick()
         self.hubs = [self.member("hub", HUB_ONLY)]
         self.stations = [self.member(f"s{number}", Scope(f"t/s/s{number}")) for number in range(stations)]
         for station in self.stations:
             self._enrol(station)
+
+    def _pick(self) -> set[str]:
+        """Points at which this seed is sure to crash if it comes there; of attached content only where there is any."""
+        points = sorted(crash_points())
+        lanes = [point for point in points if point.startswith(_OF_CONTENT)]
+        picked = self.random.sample([point for point in points if point not in lanes], _PICKED)
+        return {*picked, *(self.random.sample(lanes, _PICKED) if self.attaching else ())}
 
     # --- building ----------------------------------------------------------------------------------------------
 
@@ -104,8 +117,8 @@ class World:
         disks.fresh(file)
         origin = Origin(self.random.randbytes(8).hex(), self.random.randbytes(8).hex())
         identity = Identity.from_private_key(origin, self.random.randbytes(32), self.random.randbytes)
-        clock = FixedClock(_BEGINNING + timedelta(days=self.random.randrange(-20_000, 3000)))
-        member = Member(name, scope, file, identity, clock, self.parts, self._at_commit)
+        clock = FixedClock(BEGINNING + timedelta(days=self.random.randrange(-20_000, 3000)))
+        member = Member(name, scope, file, identity, clock, self.parts, self._at_commit, self.attaching)
         self.start(member)
         return member
 
@@ -209,7 +222,7 @@ class World:
     # --- recording and folding -----------------------------------------------------------------------------------
 
     def record(self, member: Member) -> None:
-        scope = self._scope_of(member)
+        scope = self.scope_of(member)
         drafts = [self._draft() for _ in range(self.random.choice((1, 1, 1, 2, 3, 30)))]
         events: list[Event] = []
         try:
@@ -221,33 +234,38 @@ class World:
             self.revive(member)
             if not crash.args[1]:
                 return
-        self._remember(member, scope, events)
+        self.remember(member, scope, events)
 
     def erase(self, member: Member) -> None:
         """A fact that asks every holder to empty the body of another one."""
-        scope = self._scope_of(member)
+        scope = self.scope_of(member)
         known = [event for event in member.everything() if event.stream.scope == scope and event.kind != ERASURE]
         if not known:
             return
-        target = self.random.choice(sorted(event.event_id for event in known))
+        picked = self.random.choice(sorted(known, key=lambda event: event.event_id))
+        target, content = picked.event_id, attaching.named_by(picked)
+        body = {"of": target} | ({"content": content.hex()} if content else {})
         said = EventDraft(
-            kind=ERASURE, version=1, subject=Subject(f"erasure/{target}"), body=json.dumps({"of": target}).encode(),
-            occurred_at=_BEGINNING, author="clerk",
+            kind=ERASURE, version=1, subject=Subject(f"erasure/{target}"), body=json.dumps(body).encode(),
+            occurred_at=BEGINNING, author="clerk",
         )  # fmt: skip
         events: list[Event] = []
         try:
             with member.replica.engine.begin() as conn:
                 events = member.ledger.append(conn, scope, [said])
                 member.ledger.erase(conn, [target])
+                if content is not None:
+                    attaching.empty(conn, member, content, scope)
         except Crash as crash:
             self.revive(member)
             if not crash.args[1]:
                 return
+        self.clear(member)
         self.wished.add(target)
         self.journal.counts["erasures"] += 1
-        self._remember(member, scope, events)
+        self.remember(member, scope, events)
 
-    def _remember(self, member: Member, scope: Scope, events: list[Event]) -> None:
+    def remember(self, member: Member, scope: Scope, events: list[Event]) -> None:
         self.journal.counts["events"] += len(events)
         for event in events:
             assert event.body is not None
@@ -255,7 +273,7 @@ class World:
             if event.once is not None:
                 member.memory.keys.append((scope, event.once))
 
-    def _scope_of(self, member: Member) -> Scope:
+    def scope_of(self, member: Member) -> Scope:
         if member not in self.hubs:
             return member.scope
         return self.random.choice((PUB, HUB_ONLY, self.random.choice(self.stations).scope))
@@ -274,8 +292,15 @@ class World:
         except Crash as crash:
             done = not crash.args[1]
             self.revive(member)
+        self.clear(member)
         for subject, events in {} if done else found.items():
             member.memory.folded[subject] = {event.event_id for event in events}
+
+    def clear(self, member: Member) -> None:
+        """Files of what was erased go once that has committed."""
+        if self.attaching:
+            with self.living(member), member.replica.engine.begin() as conn:
+                member.store.clear_erased(conn)
 
     def _fold_some(self, conn: Connection, member: Member) -> dict[Subject, list[Event]]:
         ledger = member.ledger
@@ -284,10 +309,12 @@ class World:
             ledger.quarantine(conn, subjects.pop(), "error", "drawn by lot")
             self.journal.counts["quarantined"] += 1
         found = ledger.read_subjects(conn, subjects)
-        asked = [json.loads(event.body)["of"] for events in found.values() for event in events
+        asked = [event for events in found.values() for event in events
                  if event.kind == ERASURE and event.body is not None]  # fmt: skip
         if asked:
-            ledger.erase(conn, asked)
+            ledger.erase(conn, [json.loads(event.body or b"")["of"] for event in asked])
+        if self.attaching:
+            attaching.fold(conn, member, asked, ledger.read_subjects(conn, subjects))
         ledger.clear_pending(conn, subjects)
         return found
 
@@ -298,7 +325,7 @@ class World:
         self.journal.counts["exchanges"] += 1
         hub = self.random.choice(self.hubs)
         try:
-            self.exchange_with(hub, station, self._bad_line(hub, station), self._stopwatch())
+            self.exchange_with(hub, station, self.bad_line(hub, station), self._stopwatch())
         except SyncError as error:
             self.journal.line(f"    {station.name} stops: {error.code}")
             self.journal.counts[f"stopped: {error.code}"] += 1
@@ -333,7 +360,7 @@ class World:
     def good_line(self, hub: Member) -> Transport:
         return DirectTransport(self.parts.responder(hub.replica))
 
-    def _bad_line(self, hub: Member, station: Member) -> Transport:
+    def bad_line(self, hub: Member, station: Member) -> Transport:
         late = self.late.setdefault(station.name, [])
         line = FaultyTransport(
             _AtHub(self, hub), self.random, self.faults, late, lambda: self.revive(hub), self.journal.fault
@@ -354,7 +381,7 @@ class World:
         """The hub's answer to a request, which acts once, however often it arrives."""
         self._serving = verb
         answer = self.good_line(hub).post(verb, body)
-        if body in self.answered:
+        if body in self.answered and verb != "enrol":  # which a new computer may have to ask twice
             raise Violation(f"the same {verb} was answered twice")
         if len(self.hubs) == 1:
             self.answered.add(body)
@@ -398,11 +425,13 @@ class World:
 
 
 _ANSWER: Final = "responder._answer_peer (1)"
-# Verbs of attached content are not played here.
-_VERBS: Final = ("hello", "push", "pull", "probe", "branch")
-_NOT_PLAYED: Final = (
-    "blob_lane.", "enrolment.", "responder._enrol", "stick.enrolling.", "stick.contents.", "stick.reading._try_content",
+_VERBS: Final = ("hello", "push", "pull", "probe", "branch", "blobs", "chunk-put", "chunk-get")
+_OF_CONTENT: Final = (
+    "answer blobs", "answer chunk", "application attach", "application clear", "application tidy", "blob_lane.",
+    "stick.contents.", "stick.reading._try_content",
 )  # fmt: skip
+# Enrolment by stick is not played here.
+_NOT_PLAYED: Final = ("stick.enrolling.",)
 
 
 def crash_places() -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -327,6 +328,20 @@ class BlobContract:
         station.exchange(hub)
         assert content_of(hub, digest) == PHOTO
 
+    def test_a_hub_that_lost_its_own_papers_gets_them_back_from_whoever_read_them(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        digest = hub.attach(PUB, PHOTO)
+        station.refer(PUB, digest, len(PHOTO))
+        station.exchange(hub)
+        quiet = direct(hub)
+        station.exchange(hub, quiet)
+        assert quiet.verbs == ["hello"], "what came from there is not offered there"
+        hub.blobs.files.whole(digest).unlink()
+        with hub.engine.begin() as conn:
+            hub.blobs.sweep(conn)
+        station.exchange(hub)
+        assert content_of(hub, digest) == PHOTO
+
     def test_a_false_chunk_list_does_not_keep_the_content_away(self, lab: Lab) -> None:
         hub, station = lab.pair()
         digest = shared(station, hub)
@@ -432,8 +447,7 @@ class BlobContract:
 
         def erase(verb: str, body: bytes) -> None:
             if verb == "chunk-put" and hub.blob(digest).chunks == {0, 1}:
-                with hub.engine.begin() as conn:
-                    hub.blobs.erase(conn, digest)
+                hub.erase(digest)
 
         line = direct(hub, erase)
         report = station.exchange(hub, line)
@@ -444,12 +458,35 @@ class BlobContract:
         station.exchange(hub, later)
         assert later.verbs == ["hello"]
 
+    def test_an_erasure_that_does_not_commit_leaves_the_content(self, lab: Lab) -> None:
+        station = lab.node("station")
+        digest = station.attach(HALL, PHOTO)
+        with suppress(Crash), station.engine.begin() as conn:
+            station.blobs.erase(conn, digest)
+            raise Crash
+        with station.engine.begin() as conn:
+            assert station.blobs.clear_erased(conn) == 0
+        assert content_of(station, digest) == PHOTO
+
+    def test_a_process_that_ends_after_an_erasure_leaves_the_file_to_the_sweep_and_serves_it_no_more(
+        self, lab: Lab
+    ) -> None:
+        station = lab.node("station")
+        digest = station.attach(HALL, PHOTO)
+        with station.engine.begin() as conn:
+            station.blobs.erase(conn, digest)
+        assert content_of(station, digest) is None
+        with station.engine.begin() as conn:
+            assert station.blobs.read_chunk(conn, digest, 0) is None
+            assert station.blobs.sweep(conn).removed == 1
+        assert list(station.blobs.files.names()) == []
+
     def test_erased_content_does_not_come_back_by_any_way(self, lab: Lab) -> None:
         hub, station = lab.pair()
         digest = shared(station, hub)
         station.exchange(hub)
+        hub.erase(digest)
         with hub.engine.begin() as conn:
-            hub.blobs.erase(conn, digest)
             hub.blobs.refer(conn, Scope(HALL), digest, len(PHOTO), "image/jpeg")
             for again in (
                 partial(hub.blobs.put_chunk, conn, digest, 0, chunk(PHOTO, 0)),

@@ -273,8 +273,7 @@ def test_an_old_stick_does_not_bring_back_what_was_erased_and_a_new_one_does_not
     (file,) = content_files(station, hub, stick)
     hub.refer(HALL, digest, len(PHOTO))
     for node in (hub, station):
-        with node.engine.begin() as conn:
-            node.blobs.erase(conn, digest)
+        node.erase(digest)
     report = import_(hub.replica, stick)
     assert (report.contents, report.problems, report.stored) == (0, [], 1)
     assert list(hub.blobs.files.names()) == []
