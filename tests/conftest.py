@@ -13,12 +13,15 @@ import pytest
 import redis
 
 from service.demo.servers import PrivatePostgres, PrivateRedis
+from tests.statements import share_statements
 
 BROWSER_REQUIRED = "LIANXIN_REQUIRE_BROWSER"
 
 # Deadlines measure the machine, not the code; a fixed seed lets a failure in CI be repeated at the desk.
 hypothesis.settings.register_profile("lianxin", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("lianxin")
+
+share_statements()
 
 _LONG = ("tests/chaos/", "tests/browser/", "tests/flows/", "tests/simulation/", "tests/demo/")
 

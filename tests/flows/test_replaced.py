@@ -16,9 +16,11 @@ from service.node import Node
 from service.store import codec
 from service.store.tables import opinions
 from sync.anchor import ANCHOR_FILE
+from sync.blobs import BlobState
 from sync.enrolment import enrol
 from sync.errors import PeerRevoked
 from tests.flows.conftest import ADMIN, CLERK, TOWN, Township, ready
+from tests.flows.test_erasing_attachments import reported, state
 from tests.flows.test_restored import backup, exchanged, numbers, put_back, registered
 
 
@@ -94,6 +96,29 @@ def test_what_surfaces_from_the_old_disk_waits_for_a_person_and_can_be_taken_in(
     assert len(numbers(hub)) == 2
     exchanged(township, new)
     assert len(numbers(new)) == 2
+    new.engine.dispose()
+
+
+def test_a_photo_on_the_old_disk_follows_its_record_when_the_computer_is_started_once_more(township: Township) -> None:
+    old, hub = township.station("qd"), township.hub
+    exchanged(township, old)
+    reported(old)
+    with hub.unit(ADMIN) as unit:
+        code = enrolling.create_code(unit, "qd", replaces=old.identity.node)
+    new = new_computer(township, "new", code)
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(old)
+    with hub.unit(CLERK) as unit:
+        (found,) = replacing.late_records(unit)
+        replacing.take_late(unit, found.place)
+    projecting.sweep(hub)
+    assert state(hub) is BlobState.REFERENCED, "the old computer is not asked: it has to come"
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(old)
+    assert state(hub) is BlobState.COMPLETE
+    for _ in range(2):
+        exchanged(township, new)
+    assert state(new) is BlobState.COMPLETE
     new.engine.dispose()
 
 

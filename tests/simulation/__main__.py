@@ -56,6 +56,7 @@ class Summary:
             "seeds that failed": len(self.failures),
             "steps": self.steps,
             "simulated station-years": round(self.station_days / _DAYS_OF_A_YEAR, 1),
+            "contents attached": self.counts["contents"],
             **{name: self.counts[name] for name in ("events", "exchanges", "verified", "sticks carried")},
             "bundles brought by hand": self.counts["bundles brought"],
             "crashes": self.crashes.total(),

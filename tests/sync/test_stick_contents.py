@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from sync import peers, wire
+from sync import late, peers, replacing, wire
 from sync.blob_files import chunk_hashes
 from sync.blobs import BlobState
 from sync.errors import StickFileDamaged
@@ -149,6 +149,21 @@ def test_a_record_that_has_not_arrived_leaves_its_photo_for_the_next_time(lab: L
     import_(station.replica, stick)
     assert content_files(station, hub, stick), "not confirmed: it stays"
     assert carry_in(hub, stick, digest).contents == 1
+
+
+def test_the_stick_of_a_withdrawn_computer_brings_the_photo_once_its_record_counts(lab: Lab, stick: Path) -> None:
+    hub, station = pair(lab)
+    digest = attached(station)
+    carry_out(station, hub, stick)
+    with hub.engine.begin() as conn:
+        replacing.withdraw(conn, station.node, hub.clock())
+    first = carry_in(hub, stick)
+    assert (first.contents, first.contents_waiting) == (0, 1)
+    with hub.engine.begin() as conn:
+        (one,) = late.undecided(conn)
+        assert late.take(conn, hub.ledger, one, hub.clock()) == late.Taken(stored=1)
+    assert carry_in(hub, stick, digest).contents == 1
+    assert content_of(hub, digest) == PHOTO
 
 
 def test_records_go_first_and_a_budget_leaves_the_rest_for_later(lab: Lab, stick: Path) -> None:
