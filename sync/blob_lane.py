@@ -69,12 +69,11 @@ def carry(
         return None
     lane = _Lane(replica, store, peer, stated, ask, monotonic)
     try:
-        return lane.report if lane.run() else None
+        spoken = lane.run()
     except _TROUBLE as error:
-        lane.report.error = error
-        return lane.report
-    finally:
-        lane.close()
+        lane.report.error, spoken = error, True
+    lane.close()  # not where anything else ended it: what was cut short is not settled
+    return lane.report if spoken else None
 
 
 def leave_behind(replica: Replica, hub: Peer, ask: Ask, monotonic: Callable[[], float]) -> LaneReport | None:

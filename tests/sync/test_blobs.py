@@ -518,6 +518,19 @@ class BlobContract:
         station.exchange(hub, line)
         assert puts(line) == [2, 3, 4]
 
+    def test_a_lane_that_was_cut_short_is_not_taken_for_settled(self, lab: Lab) -> None:
+        hub, station = lab.pair()
+        digest = shared(station, hub)
+
+        def stop(verb: str, body: bytes) -> None:
+            if verb == "blobs":
+                raise Crash
+
+        with suppress(Crash):
+            station.exchange(hub, direct(hub, stop))
+        station.exchange(hub)
+        assert content_of(hub, digest) == PHOTO
+
     def test_an_event_recorded_meanwhile_passes_the_rest_of_the_photo(self, lab: Lab) -> None:
         hub, station = lab.pair()
         digest = shared(station, hub)
