@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.clock import FileClock, system_now
 from config.settings import NodeRole, Settings
@@ -27,6 +29,8 @@ from sync.durable import create_file, make_folder
 from sync.events import Scope
 from sync.identity import Identity
 from sync.ledger import Ledger
+
+log = structlog.get_logger(__name__)
 
 Now = Callable[[], datetime]
 _SECRET_CHARACTERS = 64
@@ -119,9 +123,15 @@ class Node:
             self.jobs.request(name)
 
     def clear_erased(self) -> None:
-        """Remove the files of erased content, after the commit that erased it: a file cannot be rolled back."""
-        with self.engine.begin() as connection:
-            self.blobs.clear_erased(connection)
+        """Remove the files of erased content, after the commit that erased it: a file cannot be rolled back.
+
+        What was decided is done by then. A file that another program has open goes with the next sweep.
+        """
+        try:
+            with self.engine.begin() as connection:
+                self.blobs.clear_erased(connection)
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("attachments.not_cleared", reason=type(error).__name__)
 
     def town(self, connection: Connection) -> Town:
         """The town snapshot, loaded again only after master data changed."""

@@ -425,7 +425,10 @@ class BlobStore:
         # By the disk's clock, which is the node's own unless a test says otherwise.
         if state != BlobState.ERASED and path.stat().st_mtime > before.timestamp():
             return False
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return False  # another program has it open: the next sweep tries again
         return True
 
     # --- rows ----------------------------------------------------------------------------------------------------

@@ -131,6 +131,25 @@ def test_an_erasure_that_fails_halfway_leaves_the_picture_with_the_facts(any_tow
     assert list(town.node.blobs.files.names()) == []
 
 
+def test_a_file_that_will_not_go_stops_no_erasure_and_goes_with_the_next_sweep(
+    town: Township, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = town.register(reporter=Reporter(name="王小明"), notice_read=True)
+    town.do("liaison", attach, key, PICTURE)
+
+    def in_use(_digest: bytes) -> bool:
+        raise PermissionError(13, "another program has it open")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(town.node.blobs.files, "remove", in_use)
+        town.do("chief", erasing.erase_reporter, key, "本人要求")
+    assert list(town.node.blobs.files.names()) != []
+    with town.node.engine.begin() as connection:
+        assert town.node.blobs.read(connection, DIGEST) is None
+        assert town.node.blobs.sweep(connection).removed == 1
+    assert list(town.node.blobs.files.names()) == []
+
+
 def test_a_rebuild_knows_again_which_scopes_refer_to_a_picture(town: Township) -> None:
     town.do("liaison", attach, town.register(), PICTURE)
     with town.node.engine.begin() as connection:

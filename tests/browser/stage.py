@@ -10,12 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from flask import Flask
 from pydantic import SecretStr
-from waitress import wasyncore
-from waitress.server import create_server
 
 from config.settings import NodeRole, Settings
 from service.actions import covering, enrolling, escalating, projecting, syncing
@@ -26,6 +22,7 @@ from service.store import schema
 from service.web.app import create_app
 from service.web.limits import limiter
 from sync.exchange import ExchangeReport
+from tests.serving import Served
 
 TOWN = "445222113"
 HUB = "hub"
@@ -49,30 +46,6 @@ class Clock:
     def go_on(self, **span: float) -> None:
         with self._lock:
             self._now += timedelta(**span)
-
-
-@dataclass(slots=True)
-class Served:
-    """An application on a port of its own; `close` also hangs up on browsers that keep their connection."""
-
-    app: Flask
-    port: int
-    _server: Any = None
-    _thread: threading.Thread | None = None
-
-    def open(self) -> None:
-        self._server = create_server(self.app, host="127.0.0.1", port=self.port, threads=4)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        if self._thread is None:
-            return
-        self._server.task_dispatcher.shutdown(timeout=2)
-        self._server.close()
-        wasyncore.close_all(self._server._map, ignore_all=True)
-        self._thread.join(timeout=5)
-        self._thread = None
 
 
 @dataclass(slots=True)

@@ -22,9 +22,10 @@ from sync.errors import PeerRevoked
 from sync.events import EventDraft, Subject
 from tests.browser import judging
 from tests.browser.cases import Cases, actor
-from tests.browser.stage import House, Served, Stage
+from tests.browser.stage import House, Stage
 from tests.browser.visiting import PHONE, gallery, person, signed_in, words
 from tests.documents.photos import noisy
+from tests.serving import Served
 
 pytestmark = pytest.mark.browser
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,6 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 from pydantic import SecretStr
-from waitress.server import create_server
 
 from config.settings import NodeRole, Settings
 from service.actions import doubting, enrolling, founding, projecting, replacing, syncing
@@ -25,6 +23,7 @@ from service.node import Node, build_node
 from service.store import schema
 from service.web import sync_api
 from sync.limits import Limits
+from tests.serving import Served
 
 MONDAY = datetime(2026, 9, 14, 1, 0, tzinfo=UTC)
 TOWN, VILLAGE = "445222113", "445222113201"
@@ -53,24 +52,24 @@ class Line:
     """The hub's address, served on loopback; `cut` and `mend` stand for the storm and the repair."""
 
     app: Flask
-    port: int = 0
-    _server: object = None
-    _thread: threading.Thread | None = field(default=None)
+    _served: Served = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._served = Served(app=self.app, threads=2)
+
+    @property
+    def port(self) -> int:
+        return self._served.port
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def mend(self) -> None:
-        self._server = create_server(self.app, host="127.0.0.1", port=self.port, threads=2)
-        self.port = self._server.effective_port  # type: ignore[attr-defined]
-        self._thread = threading.Thread(target=self._server.run, daemon=True)  # type: ignore[attr-defined]
-        self._thread.start()
+        self._served.open()
 
     def cut(self) -> None:
-        self._server.close()  # type: ignore[attr-defined]
-        assert self._thread is not None
-        self._thread.join(timeout=5)
+        self._served.close()
 
 
 @dataclass
