@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -26,6 +27,7 @@ from tests.browser.stage import House, Stage
 from tests.browser.visiting import PHONE, gallery, person, signed_in, words
 from tests.documents.photos import noisy
 from tests.serving import Served
+from tests.web.test_late_records import another_computer, bring_the_last_record_alone
 
 pytestmark = pytest.mark.browser
 
@@ -140,8 +142,11 @@ def test_a_lost_computer_is_told_and_what_it_brings_later_is_decided(browser: Br
     stage, station = week.stage, week.station
     stage.hub.pages.close()
     week.cases.register("offline", "断网时登记的一件")
+    week.cases.register("last", "停用前登记的最后一件")
     assert "待同步" in looked_at(browser, week, station, "qd.liaison", "/sync", "sync-line-down")
     stage.hub.pages.open()
+    both = SimpleNamespace(hub=stage.hub.node, station=station.node)
+    bring_the_last_record_alone(both)
     with stage.hub.node.unit(actor("clerk")) as unit:
         replacing.withdraw(unit, station.node.identity.node, "电脑被盗")
     with pytest.raises(PeerRevoked):
@@ -149,3 +154,11 @@ def test_a_lost_computer_is_told_and_what_it_brings_later_is_decided(browser: Br
     assert "接入资格已被收回" in looked_at(browser, week, station, "qd.liaison", "/sync", "sync-withdrawn")
     told = looked_at(browser, week, stage.hub, "clerk", "/hub/stations/qd/computers", "computers-late")
     assert "旧电脑上找到的记录" in told
+    new = another_computer(both)
+    with visitor(browser, stage.hub, "clerk", "zh") as page:
+        page.goto("/hub/stations/qd/computers")
+        page.get_by_role("button", name="收下", exact=True).click()
+        page.wait_for_load_state()
+        assert f"已交给电脑 {new[:8]}" in words(page)
+    told = looked_at(browser, week, stage.hub, "clerk", "/hub/stations/qd/computers", "computers-handed")
+    assert f"1 条已决定收下,等电脑 {new[:8]} 下次同步时完成" in told
