@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from config.settings import Settings
 from service.actions import checking, enrolling, projecting, replacing, syncing
 from service.domain import facts as f
-from service.domain.refusals import Refused
+from service.domain.refusals import NotFound, Refused
 from service.node import Node
 from service.store import codec
 from service.store.tables import opinions
@@ -97,6 +100,43 @@ def test_what_surfaces_from_the_old_disk_waits_for_a_person_and_can_be_taken_in(
     exchanged(township, new)
     assert len(numbers(new)) == 2
     new.engine.dispose()
+
+
+def test_of_two_people_who_decide_at_once_the_second_one_sees_what_the_first_one_did(township: Township) -> None:
+    old, hub = township.station("qd"), township.hub
+    exchanged(township, old)
+    registered(old, "没有送出去的意见")
+    with hub.unit(ADMIN) as unit:
+        replacing.withdraw(unit, old.identity.node, "电脑被盗")
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(old)
+    with hub.unit(CLERK) as unit:
+        (found,) = replacing.late_records(unit)
+
+    def leave_out() -> str:
+        with pytest.raises(NotFound), hub.unit(CLERK) as unit:
+            replacing.leave_late(unit, found.place, "已重新登记")
+        return "not found"
+
+    with ThreadPoolExecutor() as others:
+        with hub.unit(CLERK) as unit:
+            replacing.take_late(unit, found.place)
+            second = others.submit(leave_out)
+            wait_for(lambda: second.done() or somebody_waits(hub))
+        assert second.result(timeout=20) == "not found"
+    projecting.sweep(hub)
+    assert len(numbers(hub)) == 1
+
+
+def somebody_waits(hub: Node) -> bool:
+    with hub.reading() as connection:
+        return bool(connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())
+
+
+def wait_for(come: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not come() and time.monotonic() < ends:
+        time.sleep(0.02)
 
 
 def test_a_photo_on_the_old_disk_follows_its_record_when_the_computer_is_started_once_more(township: Township) -> None:
