@@ -7,6 +7,7 @@ kept in the lane's own row and report.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -76,20 +77,15 @@ def carry(
     return lane.report if spoken else None
 
 
-def leave_behind(replica: Replica, hub: Peer, ask: Ask, monotonic: Callable[[], float]) -> LaneReport | None:
+def leave_behind(replica: Replica, hub: Peer, ask: Ask, monotonic: Callable[[], float]) -> None:
     """Hand over what lies here and the hub lacks, as a computer whose key was withdrawn: it is given nothing any more.
 
     The hub takes what its records refer to, so what belongs to late records goes once a person has let them count.
-    None where nothing is outstanding; raises nothing, like `carry`.
+    Raises nothing, like `carry`: what did not go is offered again at the next exchange.
     """
-    if replica.blobs is None:
-        return None
-    lane = _Lane(replica, replica.blobs, hub, None, ask, monotonic)
-    try:
-        lane.hand_over()
-    except _TROUBLE as error:
-        lane.report.error = error
-    return lane.report if lane.said else None
+    if replica.blobs is not None:
+        with suppress(*_TROUBLE):
+            _Lane(replica, replica.blobs, hub, None, ask, monotonic).hand_over()
 
 
 def is_due(conn: Connection, peer: str) -> bool:
@@ -117,7 +113,6 @@ class _Lane:
         self._bytes_left = replica.limits.blob_lane_bytes
         self._tried: set[bytes] = set()
         self._looked = False
-        self.said = False  # whether the peer was asked anything
 
     def run(self) -> bool:
         """Whether there was anything to talk about."""
@@ -184,7 +179,6 @@ class _Lane:
             offers = [offer_of(blob) for blob in self._store.find_all(conn, at_hand) if blob.hashes]
         if not (lacking or offers or peer_wants):
             return False
-        self.said = True
         answer = self._ask("blobs", wire.Blobs(offers=offers, wants=lacking), wire.BlobsAnswer)
         self._tried.update(lacking, at_hand)
         before = self.report.sent + self.report.received

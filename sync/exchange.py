@@ -85,9 +85,7 @@ class _Conversation:
             return self._rounds()
         except PeerRevoked:
             if self._peer.introduces:
-                farewell.leave_behind(
-                    self._replica, self._peer, self._forks, self._asker, self._report, self._monotonic
-                )
+                farewell.leave_behind(self._replica, self._peer, self._forks, self._asker, self._monotonic)
             raise
 
     def _rounds(self) -> ExchangeReport:

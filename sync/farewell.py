@@ -8,7 +8,7 @@ and a person decides (`late`). Photos and scans follow their records: the hub ta
 from collections.abc import Callable
 
 from sync import acknowledged, blob_lane
-from sync.asking import Asker, ExchangeReport
+from sync.asking import Asker
 from sync.errors import LinkError, SyncError
 from sync.events import Stream
 from sync.forks import Forks
@@ -16,9 +16,7 @@ from sync.peers import Peer
 from sync.replica import Replica
 
 
-def leave_behind(
-    replica: Replica, hub: Peer, forks: Forks, asker: Asker, report: ExchangeReport, monotonic: Callable[[], float]
-) -> None:
+def leave_behind(replica: Replica, hub: Peer, forks: Forks, asker: Asker, monotonic: Callable[[], float]) -> None:
     """Hand over what the hub may lack of our own streams, and of what is attached to records.
 
     Raises `LinkError`; what the hub refuses to keep stays here.
@@ -30,7 +28,7 @@ def leave_behind(
             raise
         except SyncError:
             continue
-    report.blobs = blob_lane.leave_behind(replica, hub, asker.plainly, monotonic)
+    blob_lane.leave_behind(replica, hub, asker.plainly, monotonic)
 
 
 def _unknown(replica: Replica, hub: Peer) -> list[Stream]:

@@ -51,6 +51,20 @@ def withdrawals(node: Node) -> list[tuple[str, str, str]]:
     return [(fact.node, fact.station, fact.reason) for fact in facts if isinstance(fact, f.NodeWithdrawn)]
 
 
+def surfaced(township: Township, title: str) -> replacing.LateRecord:
+    """What a stolen computer brings, which had recorded an opinion before it was withdrawn."""
+    old, hub = township.station("qd"), township.hub
+    exchanged(township, old)
+    registered(old, title)
+    with hub.unit(ADMIN) as unit:
+        replacing.withdraw(unit, old.identity.node, "电脑被盗")
+    with pytest.raises(PeerRevoked):
+        syncing.exchange_now(old)
+    with hub.unit(CLERK) as unit:
+        (late,) = replacing.late_records(unit)
+    return late
+
+
 def enrolling_again(node: Node, code: str) -> bool:
     transport = syncing.hub_transport(node)
     try:
@@ -103,15 +117,7 @@ def test_what_surfaces_from_the_old_disk_waits_for_a_person_and_can_be_taken_in(
 
 
 def test_of_two_people_who_decide_at_once_the_second_one_sees_what_the_first_one_did(township: Township) -> None:
-    old, hub = township.station("qd"), township.hub
-    exchanged(township, old)
-    registered(old, "没有送出去的意见")
-    with hub.unit(ADMIN) as unit:
-        replacing.withdraw(unit, old.identity.node, "电脑被盗")
-    with pytest.raises(PeerRevoked):
-        syncing.exchange_now(old)
-    with hub.unit(CLERK) as unit:
-        (found,) = replacing.late_records(unit)
+    hub, found = township.hub, surfaced(township, "没有送出去的意见")
 
     def leave_out() -> str:
         with pytest.raises(NotFound), hub.unit(CLERK) as unit:
@@ -217,15 +223,8 @@ def test_what_does_not_fit_waits_until_the_station_has_a_computer_again(township
 
 
 def test_late_records_can_be_left_out_with_a_reason(township: Township) -> None:
-    old, hub = township.station("qd"), township.hub
-    exchanged(township, old)
-    registered(old, "重复登记的意见")
-    with hub.unit(ADMIN) as unit:
-        replacing.withdraw(unit, old.identity.node, "电脑被盗")
-    with pytest.raises(PeerRevoked):
-        syncing.exchange_now(old)
+    hub, late = township.hub, surfaced(township, "重复登记的意见")
     with hub.unit(CLERK) as unit:
-        (late,) = replacing.late_records(unit)
         replacing.leave_late(unit, late.place, "群众已在新电脑上重新登记")
     with hub.unit(CLERK) as unit:
         assert replacing.late_records(unit) == []

@@ -51,7 +51,7 @@ def empty(conn: Connection, member: Member, digest: bytes, scope: Scope) -> None
 
 
 def tidy(conn: Connection, member: Member) -> None:
-    """What runs once a day: notes and events agree again, and files with the notes."""
+    """What runs every hour: notes and events agree again, and files with the notes."""
     if not member.ledger.pending_count(conn) and not member.ledger.quarantined(conn):
         noted, facts = set(member.store.references(conn)), standing(conn, member)
         for digest, scope in sorted(noted - set(facts)):

@@ -57,7 +57,7 @@ def _content(world: World, member: Member) -> bytes:
 
 
 def tidy(world: World, member: Member) -> None:
-    """What runs once a day, or dies at it."""
+    """What runs every hour, or dies at it."""
     with world.living(member), member.replica.engine.begin() as conn:
         attaching.tidy(conn, member)
 
